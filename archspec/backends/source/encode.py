@@ -1,0 +1,86 @@
+"""The only way into a template: text that has been encoded for the place it goes to.
+
+`Src` marks text that is known to be safe Python. The template environment refuses every other string, so a
+filter that was forgotten raises instead of letting a spec write code.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+import unicodedata
+
+from archspec.sizes import Binary, Size, Var, text
+
+_WORDS = re.compile(r"[A-Za-z]+|[0-9]+")
+# how families are spelled by their authors
+_SPELLED = {
+    "resnet": "ResNet",
+    "vgg": "VGG",
+    "resnext": "ResNeXt",
+    "mobilenet": "MobileNet",
+    "mobilenetv": "MobileNetV",
+    "preact": "PreAct",
+    "se": "SE",
+    "wrn": "WRN",
+}
+_PARAMETERS = {"in": "in_channels", "out": "out_channels"}
+
+
+class Src(str):
+    """Python source made by an encoder."""
+
+    __slots__ = ()
+
+
+def lit(value: object) -> Src:
+    """A literal: its repr, in ASCII, on one line."""
+    if isinstance(value, str):
+        body = ascii(str(value))[1:-1].replace("\\'", "'").replace('"', '\\"')
+        return Src(f'"{body}"')
+    if value is None or isinstance(value, (bool, int, float)):
+        return Src(repr(value))
+    raise TypeError(f"no literal for {type(value).__name__}")
+
+
+def ident(name: str) -> Src:
+    """A name. Raises `ValueError` for what is not a plain ASCII identifier."""
+    if not name.isascii() or not name.isidentifier() or keyword.iskeyword(name) or keyword.issoftkeyword(name):
+        raise ValueError(f"not an identifier: {name!r}")
+    return Src(name)
+
+
+def parameter(name: str) -> Src:
+    """A size's name in Python: `in` is a keyword, so the channels are spelled out."""
+    return ident(_PARAMETERS.get(name, name))
+
+
+def size(value: Size, *, owner: str = "") -> Src:
+    """A size as an expression; with `owner` its names are attributes of it: `self.stride`."""
+    return Src(text(value, lambda name: f"{owner}{parameter(name)}"))
+
+
+def value(given: object) -> Src:
+    """An argument: a size, or a literal."""
+    return size(given) if isinstance(given, (Var, Binary)) else lit(given)
+
+
+def class_name(name: str, suffix: str = "") -> Src:
+    """A class's name from a spec's or block's: resnet152 is ResNet152, basic is BasicBlock."""
+    words = (_SPELLED.get(word, word[0].upper() + word[1:]) for word in _WORDS.findall(name))
+    joined = "".join(words)
+    return ident(joined if joined.endswith(suffix) else joined + suffix)
+
+
+def prose(text: str) -> Src:
+    """Text for a docstring: nothing in it can end the string, escape, or act on a terminal."""
+    cleaned = "".join(_visible(character) for character in text.replace("\\", "\\\\").replace('"', "'"))
+    return Src(" ".join(cleaned.split()))
+
+
+def _visible(character: str) -> str:
+    if character in "\t\n\r\f\v ":
+        return " "
+    if unicodedata.category(character)[0] in "CZ" or not character.isprintable():
+        return f"U+{ord(character):04X}"
+    return character

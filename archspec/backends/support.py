@@ -1,0 +1,27 @@
+"""Modules that torch lacks. The live network uses these classes; a printed one carries their source.
+
+They import only torch, so that a copy stands alone. This file is read as text by the source backend.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class RMSNorm2d(nn.Module):
+    """Divides by the root mean square over C, H, W; one scale a channel."""
+
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.empty(channels))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Scales of one."""
+        nn.init.ones_(self.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale = torch.rsqrt(x.square().mean(dim=(1, 2, 3), keepdim=True) + self.eps)
+        return x * scale * self.weight.view(1, -1, 1, 1)

@@ -1,0 +1,100 @@
+"""The modules a live network is made of. They run a plan's steps; none of them knows a block type."""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, assert_never
+
+import torch.nn.functional as F  # noqa: N812 - torch's own name for it
+from torch import Tensor, nn
+
+from archspec.backends.filling import Fill, Rule
+from archspec.backends.spelling import ChannelPad, Expression, Flattened, Operator, Strided
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from archspec.backends.plan import Plan
+
+_OPERATORS = {"+": operator.add, "*": operator.mul}
+_KINDS = {"nn.Conv2d": nn.Conv2d, "nn.Linear": nn.Linear}
+
+
+class Block(nn.Module):
+    """A graph with its submodules: `(N, C, H, W)` in, and out whatever the graph makes of it."""
+
+    def __init__(
+        self, title: str, plan: Plan, modules: Mapping[str, nn.Module | None], zero_norm: str | None = None
+    ) -> None:
+        super().__init__()
+        self._title = title
+        self._zero_norm = zero_norm
+        self._steps = plan.steps
+        self._result = plan.result
+        for name, module in modules.items():
+            self.register_module(name, module)
+
+    def forward(self, x: Tensor) -> Tensor:
+        values = {"x": x}
+        for step in self._steps:
+            operands = [values[name] for name in step.operands]
+            if not isinstance(step.action, str):
+                values[step.target] = _evaluate(step.action, operands)
+                continue
+            module = getattr(self, step.action)
+            # an empty slot passes its second operand on
+            values[step.target] = operands[-1] if module is None else module(operands[0])
+        return values[self._result]
+
+    def _get_name(self) -> str:
+        return self._title
+
+
+class Network(Block):
+    """A whole network. `spec_name` and `function_hash` say what it was compiled from."""
+
+    def __init__(
+        self, title: str, plan: Plan, modules: Mapping[str, nn.Module | None], rules: tuple[Rule, ...]
+    ) -> None:
+        super().__init__(title, plan, modules)
+        self._rules = {_KINDS[rule.module]: rule for rule in rules}
+
+    def init_weights(self) -> None:
+        """Fills every parameter as the spec's `[init]` says, from torch's global generator."""
+        for module in self.modules():
+            rule = self._rules.get(type(module))  # type: ignore[call-overload]
+            if rule is not None:
+                _fill(module, rule)
+            elif hasattr(module, "reset_parameters"):
+                module.reset_parameters()
+        for module in self.modules():
+            if isinstance(module, Block) and module._zero_norm is not None:
+                nn.init.zeros_(getattr(module, module._zero_norm).weight)
+
+
+def _fill(module: nn.Module, rule: Rule) -> None:
+    if rule.reset:
+        module.reset_parameters()  # type: ignore[operator]
+    for fill in rule.fills:
+        tensor = getattr(module, fill.tensor)
+        if tensor is not None:
+            _call(fill, tensor)
+
+
+def _call(fill: Fill, tensor: Tensor) -> None:
+    getattr(nn.init, fill.function)(tensor, **dict(fill.keywords))
+
+
+def _evaluate(expression: Expression, operands: list[Tensor]) -> Tensor:
+    match expression:
+        case Operator():
+            result: Tensor = _OPERATORS[expression.symbol](operands[0], operands[1])
+            return result
+        case Flattened():
+            return operands[0].flatten(1)
+        case Strided():
+            return operands[0][:, :, :: expression.step, :: expression.step]  # type: ignore[misc]
+        case ChannelPad():
+            return F.pad(operands[0], (0, 0, 0, 0, expression.before, expression.after))  # type: ignore[list-item]
+        case _:
+            assert_never(expression)

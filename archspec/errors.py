@@ -1,0 +1,106 @@
+"""The user's mistakes as values: what is wrong, where, why, and the nearest right word.
+
+A `Problem` points into a spec by path (`("stages", 2, "width")`), because that is what validation, lowering
+and counting know. The spec layer turns it into a `Diagnostic`, which points into a file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+Loc = tuple[str | int, ...]
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A place in a file. Lines and columns are 1-based and count characters; the end is exclusive."""
+
+    file: str
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A second place that a problem involves, and what stands there."""
+
+    loc: Loc
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A mistake in a spec, placed by the path of the field that holds it."""
+
+    code: str
+    message: str
+    loc: Loc = ()
+    hint: str = ""
+    at: Literal["key", "value"] = "value"
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """A second place, in a file."""
+
+    message: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """A mistake, placed in a file: what every report of archspec is made of."""
+
+    code: str
+    message: str
+    span: Span
+    hint: str = ""
+    severity: Severity = "error"
+    related: tuple[Related, ...] = ()
+
+
+class SpecError(Exception):
+    """A spec that cannot be used. Carries every diagnostic found, in order, and the texts for excerpts."""
+
+    def __init__(self, diagnostics: Sequence[Diagnostic], texts: Mapping[str, str] | None = None) -> None:
+        self.diagnostics = tuple(diagnostics)
+        self.texts = dict(texts or {})
+        super().__init__("\n".join(concise(diagnostic) for diagnostic in self.diagnostics))
+
+
+class ProblemsFound(Exception):
+    """Raised inside the compiler, where files are not known; the spec layer turns it into a `SpecError`."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(problem.message for problem in self.problems))
+
+
+def concise(diagnostic: Diagnostic) -> str:
+    """One line: `file:line:column: CODE message`."""
+    span = diagnostic.span
+    return f"{span.file}:{span.line}:{span.column}: {diagnostic.code} {diagnostic.message}"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word closest to a mistyped one, or None when nothing is close."""
+    matches = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return matches[0] if matches else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`did you mean "x"?`, or the list of what is known when nothing is close and the list is short."""
+    words = sorted(known)
+    match = nearest(word, words)
+    if match is not None:
+        return f'did you mean "{match}"?'
+    return f"known here: {', '.join(words)}" if 0 < len(words) <= 30 else ""

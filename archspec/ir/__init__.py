@@ -1,0 +1,1 @@
+"""The middle of the compiler: a closed set of operations, and graphs of them with holes."""

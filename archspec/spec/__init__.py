@@ -1,0 +1,1 @@
+"""The source language: TOML files in, a validated, immutable architecture out."""

@@ -1,0 +1,134 @@
+"""A spec that has been read, checked and given values for its parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from archspec.errors import Loc, Note, Problem, ProblemsFound
+from archspec.sizes import Size, SizeError, evaluate, names, substitute
+from archspec.spec import library
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from archspec.ir.ops import Shape
+    from archspec.spec.inherit import Sources
+    from archspec.spec.models import Block, Spec
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network as declared: the validated spec, its parameters' values, and where each value was said."""
+
+    spec: Spec
+    params: Mapping[str, int]
+    sources: Sources = field(repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        """The spec's name."""
+        return self.spec.name
+
+    @cached_property
+    def input_shape(self) -> Shape:
+        """`(C, H, W)` of the image it is declared for."""
+        height, width = self.spec.input.size
+        sizes = (self.spec.input.channels, height, width)
+        return tuple(self.size(size, ("input",), 1, 16384) for size in sizes)
+
+    def block(self, name: str) -> Block:
+        """A block type: the spec's own, or a built-in one."""
+        own = self.spec.blocks.get(name)
+        return own if own is not None else library.block(name)
+
+    def size(self, size: Size, loc: Loc, low: int, high: int) -> int:
+        """The integer behind a size outside of blocks. Raises `ProblemsFound` when it is out of range."""
+        try:
+            value = evaluate(size, self.params)
+        except SizeError as error:
+            raise ProblemsFound([Problem("AS307", f"the size has no value: {error}", loc)]) from error
+        if not low <= value <= high:
+            raise ProblemsFound([Problem("AS104", f"{value} is out of range: {low} to {high}", loc)])
+        return value
+
+    def fixed(self, size: Size) -> Size:
+        """A block's size with the spec's parameters filled in; the block's own names stay."""
+        return substitute(size, self.params)
+
+    def resolved(self) -> dict[str, Any]:
+        """The spec with nothing implied: every default written out, no `extends`, its blocks included."""
+        table = self.spec.model_dump(mode="json", exclude_none=True, exclude={"depth", "params", "blocks"})
+        used = {stage.block or self.spec.defaults.block for stage in self.spec.stages}
+        blocks = {name: self.block(name) for name in sorted(name for name in used if name)}
+        table["params"] = dict(self.params)
+        table["blocks"] = {name: block.model_dump(mode="json", exclude_none=True) for name, block in blocks.items()}
+        return {key: table[key] for key in type(self.spec).model_fields if table.get(key) not in (None, {}, [])}
+
+
+def parameters(spec: Spec, sources: Sources) -> dict[str, int]:
+    """The integer of every parameter; a family's rule is solved for the depth. Raises `ProblemsFound`."""
+    values: dict[str, int] = {}
+    given: dict[str, Size] = dict(spec.params)
+    if spec.depth is not None:
+        given.update(_solved(spec, spec.depth, sources))
+    for name in given:
+        _evaluate(name, given, values, ())
+    return values
+
+
+def _evaluate(name: str, given: Mapping[str, Size], values: dict[str, int], path: tuple[str, ...]) -> int:
+    if name in values:
+        return values[name]
+    loc = ("params", name)
+    if name in path:
+        cycle = " -> ".join((*path[path.index(name) :], name))
+        raise ProblemsFound([Problem("AS307", f"the parameters depend on each other: {cycle}", loc)])
+    try:
+        inner = {each: _evaluate(each, given, values, (*path, name)) for each in sorted(names(given[name]))}
+        values[name] = evaluate(given[name], inner)
+    except SizeError as error:
+        raise ProblemsFound([Problem("AS307", f"{name} has no value: {error}", loc)]) from error
+    return values[name]
+
+
+def _solved(spec: Spec, depth: int, sources: Sources) -> dict[str, Size]:
+    if spec.family is None:
+        hint = 'a [family] table says how depth and parameters hang together: depth = "6 * n + 2"'
+        raise ProblemsFound([Problem("AS309", "depth is only for a family of networks", ("depth",), hint, "key")])
+    rule = spec.family.depth
+    unknown = sorted(names(rule))
+    if len(unknown) != 1:
+        message = "the family's rule must use exactly one parameter to be solved for a depth"
+        raise ProblemsFound([Problem("AS309", message, ("family", "depth"))])
+    solution = _nearest_solutions(rule, unknown[0], depth)
+    if solution[0][1] != depth:
+        near = " and ".join(f"{value} ({unknown[0]} = {n})" for n, value in solution)
+        written = spec.family.model_dump()["depth"]
+        notes = (Note(("family", "depth"), "the family's rule"),)
+        raise ProblemsFound([Problem("AS309", f"a depth of {depth} is not {written}", ("depth",), f"nearest: {near}", notes=notes)])
+    return _unless_contradicted(unknown[0], solution[0][0], depth, spec, sources)
+
+
+def _nearest_solutions(rule: Size, name: str, depth: int) -> list[tuple[int, int]]:
+    """`(n, depth)` at or around the wanted depth. The rule grows with its parameter, so bisection finds it."""
+    low, high = 1, 10**6
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if evaluate(rule, {name: middle}) <= depth else (low, middle)
+    values = [(n, evaluate(rule, {name: n})) for n in (low, high)]
+    exact = [each for each in values if each[1] == depth]
+    return exact or values
+
+
+def _unless_contradicted(name: str, n: int, depth: int, spec: Spec, sources: Sources) -> dict[str, Size]:
+    """The solved parameter, unless the same file (or a later one) gives the parameter another value."""
+    order = {document.file: place for place, document in enumerate(sources.documents)}
+    said, _ = sources.origin(("params", name))
+    wanted, _ = sources.origin(("depth",))
+    if order[said.file] < order[wanted.file] or spec.params.get(name) == n:
+        return {name: n}
+    notes = (Note(("params", name), f"{name} is given here"),)
+    message = f"a depth of {depth} means {name} = {n}, but {name} is {spec.params[name]}"
+    raise ProblemsFound([Problem("AS112", message, ("depth",), "leave one of the two out", notes=notes)])

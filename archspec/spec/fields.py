@@ -1,0 +1,117 @@
+"""The types of single fields: sizes, names, switches. Each wrong value gives one error, with its code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+
+from pydantic import Field, PlainSerializer, PlainValidator, StringConstraints, ValidationInfo, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from archspec.errors import did_you_mean
+from archspec.ir.ops import ActivationKind
+from archspec.sizes import Binary, Size, SizeError, Var, names, parse, text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+NormKind = Literal["batch", "layer", "group", "instance", "rms", "none"]
+BLOCK_NAMES = ("in", "out", "width", "stride")
+NAME_PATTERN = r"^[a-z][a-z0-9_.-]{0,63}$"
+
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+StageName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+ParameterName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+BlockName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+About = Annotated[str, StringConstraints(max_length=2000)]
+
+
+def problem(code: str, message: str, hint: str = "") -> PydanticCustomError:
+    """A field's error with archspec's own code and hint."""
+    escaped = message.replace("{", "(").replace("}", ")")
+    return PydanticCustomError(code, escaped, {"hint": hint})  # type: ignore[arg-type]
+
+
+def shown(value: object) -> str:
+    """A value for a message: short, on one line."""
+    try:
+        written = f'"{value}"' if isinstance(value, str) else repr(value)
+    except ValueError:  # an integer past Python's own limit for printing
+        return "a huge integer"
+    return written if len(written) <= 60 else written[:57] + "..."
+
+
+def _size(value: Any, info: ValidationInfo) -> Size:
+    if isinstance(value, (Var, Binary)):
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise problem("AS103", f"a size is a whole number or an expression, not {shown(value)}")
+    if isinstance(value, int):
+        if not 0 <= value <= 10**6:
+            raise problem("AS104", f"a size lies between 0 and 1000000, not {shown(value)}")
+        return value
+    try:
+        size = parse(value)
+    except SizeError as error:
+        raise problem("AS106", f"{shown(value)} is not a size: {error}") from error
+    known = _known_names(info)
+    for name in sorted(names(size)):
+        if known is not None and name not in known:
+            hint = did_you_mean(name, known) if known else "no [params] are declared here"
+            raise problem("AS107", f"unknown name {shown(name)} in {shown(value)}", hint)
+    return size
+
+
+def _known_names(info: ValidationInfo) -> Iterable[str] | None:
+    if info.context is None:
+        return None
+    params: frozenset[str] = info.context["params"]
+    return params | set(BLOCK_NAMES) if info.context["in_block"] else params
+
+
+def _written(size: Size) -> int | str:
+    return size if isinstance(size, int) else text(size)
+
+
+SizeField = Annotated[
+    Size,
+    PlainValidator(_size),
+    PlainSerializer(_written),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0, "maximum": 10**6}, {"type": "string"}]}),
+]
+
+
+def _switch(kinds: tuple[str, ...], what: str) -> Any:
+    def validate(value: Any) -> bool | str:
+        if isinstance(value, bool) or value in kinds:
+            return value  # type: ignore[no-any-return]
+        if not isinstance(value, str):
+            raise problem("AS103", f"{what} is true, false or a kind, not {shown(value)}")
+        raise problem("AS105", f"unknown {what} {shown(value)}", did_you_mean(value, kinds))
+
+    return PlainValidator(validate)
+
+
+NormSwitch = Annotated[
+    bool | NormKind,
+    _switch(get_args(NormKind), "normalisation"),
+    WithJsonSchema({"anyOf": [{"type": "boolean"}, {"enum": [*get_args(NormKind)]}]}),
+]
+ActivationSwitch = Annotated[
+    bool | ActivationKind,
+    _switch(get_args(ActivationKind), "activation"),
+    WithJsonSchema({"anyOf": [{"type": "boolean"}, {"enum": [*get_args(ActivationKind)]}]}),
+]
+
+
+def _block_reference(value: Any, info: ValidationInfo) -> str:
+    if not isinstance(value, str):
+        raise problem("AS103", f"a block is named by a string, not {shown(value)}")
+    known: Iterable[str] | None = None if info.context is None else info.context["blocks"]
+    if known is not None and value not in known:
+        raise problem("AS108", f"unknown block {shown(value)}", did_you_mean(value, known))
+    return value
+
+
+BlockReference = Annotated[str, PlainValidator(_block_reference), WithJsonSchema({"type": "string"})]
+Probability = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+Epsilon = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]

@@ -1,0 +1,202 @@
+"""`extends` and `--set`: several documents laid over each other, and the way back from a value to its line.
+
+Tables merge, arrays are replaced, and `[stage.NAME]` changes one inherited stage. Nothing is copied into the
+result with its place: the place is looked up again, from the last document to the first, when it is asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from archspec.errors import Diagnostic, Problem, Related, SpecError, did_you_mean
+from archspec.spec.documents import Document, fail, parse, read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from archspec.errors import Loc
+
+MAX_CHAIN = 10
+NOT_INHERITED = ("extends", "stage")
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The documents a spec is made of, the base first."""
+
+    documents: tuple[Document, ...]
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The text of every file, for excerpts."""
+        return {document.file: document.text for document in self.documents}
+
+    def merged(self) -> dict[str, Any]:
+        """One table: each document laid over those before it."""
+        return reduce(_overlay, (document.data for document in self.documents), {})
+
+    def origin(self, loc: Loc) -> tuple[Document, Loc]:
+        """The document that says a value, and the value's path in it."""
+        merged = self.merged()
+        for length in range(len(loc), 0, -1):
+            for document in reversed(self.documents):
+                local = _local(document, loc[:length], merged)
+                if local is not None:
+                    return document, (*local, *loc[length:])
+        return self.documents[-1], loc
+
+    def diagnostic(self, problem: Problem) -> Diagnostic:
+        """A problem with its place in the file that holds the mistake."""
+        document, local = self.origin(problem.loc)
+        related = []
+        for note in problem.notes:
+            other, other_loc = self.origin(note.loc)
+            related.append(Related(note.message, other.span(other_loc, "value")))
+        span = document.span(local, problem.at)
+        return Diagnostic(problem.code, problem.message, span, problem.hint, related=tuple(related))
+
+    def error(self, problems: Iterable[Problem]) -> SpecError:
+        """All problems as one error, in the order of the documents and their lines."""
+        order = {document.file: place for place, document in enumerate(self.documents)}
+        found = {self.diagnostic(problem): None for problem in problems}
+        return SpecError(
+            sorted(found, key=lambda each: (order[each.span.file], each.span.line, each.span.column)), self.texts
+        )
+
+
+def _overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid over `base`, with its `[stage.NAME]` tables applied."""
+    result = _merge(base, {key: value for key, value in over.items() if key not in NOT_INHERITED})
+    changes, stages = over.get("stage"), result.get("stages")
+    if isinstance(changes, dict) and isinstance(stages, list):
+        result["stages"] = [_changed(stage, changes) for stage in stages]
+    return result
+
+
+def _changed(stage: Any, changes: Mapping[str, Any]) -> Any:
+    change = changes.get(stage.get("name")) if isinstance(stage, dict) and isinstance(stage.get("name"), str) else None
+    return _merge(stage, change) if isinstance(change, dict) else stage
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(base)
+    for key, value in over.items():
+        known = result.get(key)
+        result[key] = _merge(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
+    return result
+
+
+def _local(document: Document, loc: Loc, merged: Mapping[str, Any]) -> Loc | None:
+    if loc[0] == "stages" and len(loc) > 2:
+        name = _stage_name(merged, loc[1])
+        local = ("stage", name, *loc[2:])
+        if name is not None and _present(document.data, local):
+            return local
+    return loc if _present(document.data, loc) else None
+
+
+def _stage_name(merged: Mapping[str, Any], place: str | int) -> str | None:
+    stages = merged.get("stages")
+    if not isinstance(stages, list) or not isinstance(place, int) or place >= len(stages):
+        return None
+    name = stages[place].get("name") if isinstance(stages[place], dict) else None
+    return name if isinstance(name, str) else None
+
+
+def _present(value: Any, loc: Loc) -> bool:
+    for key in loc:
+        if isinstance(value, dict) and key in value:
+            value = value[key]
+        elif isinstance(value, list) and isinstance(key, int) and key < len(value):
+            value = value[key]
+        else:
+            return False
+    return True
+
+
+def stage_problems(document: Document, stages: Any) -> list[Problem]:
+    """`[stage.NAME]` tables that name no stage or are no tables."""
+    changes = document.data.get("stage")
+    if changes is None:
+        return []
+    if not isinstance(changes, dict):
+        return [Problem("AS103", "[stage.NAME] is a table for one stage", ("stage",), at="key")]
+    known = [stage.get("name") for stage in stages if isinstance(stage, dict)] if isinstance(stages, list) else []
+    problems = []
+    for name, change in changes.items():
+        if name not in known:
+            hint = did_you_mean(name, [word for word in known if isinstance(word, str)])
+            problems.append(Problem("AS110", f'no stage is named "{name}"', ("stage", name), hint, "key"))
+        elif not isinstance(change, dict):
+            problems.append(Problem("AS103", f"[stage.{name}] is a table", ("stage", name), at="key"))
+    return problems
+
+
+def gather(first: Document, root: Path, *, allow_outside: bool = False) -> tuple[Document, ...]:
+    """A document and all it extends, the base first. Raises `SpecError` for cycles, escapes and long chains."""
+    chain = [first]
+    while (named := chain[-1].data.get("extends")) is not None:
+        document = chain[-1]
+        path = _extended(document, named, root, allow_outside=allow_outside)
+        seen = [each.path.resolve() for each in chain if each.path is not None]
+        if path.resolve() in seen:
+            cycle = " -> ".join([*(each.file for each in chain), str(path)])
+            raise _at_extends(document, "AS011", f"extends itself: {cycle}")
+        if len(chain) > MAX_CHAIN:
+            raise _at_extends(document, "AS012", f"more than {MAX_CHAIN} files extend each other")
+        try:
+            chain.append(read(path))
+        except SpecError as error:
+            if error.diagnostics[0].code not in ("AS001", "AS002"):
+                raise
+            found = error.diagnostics[0]
+            raise _at_extends(document, "AS010", f"{path}: {found.message}", found.hint) from error
+    return tuple(reversed(chain))
+
+
+def _extended(document: Document, named: Any, root: Path, *, allow_outside: bool) -> Path:
+    if not isinstance(named, str) or not named.strip():
+        raise _at_extends(document, "AS103", "extends is the path of another spec")
+    if "\0" in named or "://" in named:
+        raise _at_extends(document, "AS013", "extends is the path of a file beside this one")
+    folder = document.path.parent if document.path is not None else root
+    path = folder / named
+    try:
+        inside = path.resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError, ValueError) as error:
+        raise _at_extends(document, "AS010", f"{named}: cannot be followed") from error
+    if not inside and not allow_outside:
+        raise _at_extends(document, "AS013", f'"{named}" lies outside the spec\'s folder', "--allow-outside permits it")
+    return path
+
+
+def _at_extends(document: Document, code: str, message: str, hint: str = "") -> SpecError:
+    return SpecError([document.diagnostic(Problem(code, message, ("extends",), hint))], {document.file: document.text})
+
+
+def assignments(settings: Sequence[str], params: Mapping[str, int] | None, known: Mapping[str, Any]) -> tuple[Document, ...]:
+    """`--set KEY=VALUE` and `params=` as documents that lie over all others."""
+    lines = [f"params.{name} = {value}" for name, value in (params or {}).items()]
+    return tuple(
+        [parse(line.encode(), f"params {line.removeprefix('params.')}", None) for line in lines]
+        + [_assignment(setting, known) for setting in settings]
+    )
+
+
+def _assignment(setting: str, known: Mapping[str, Any]) -> Document:
+    key, equals, value = setting.partition("=")
+    file = f"--set {setting}"
+    if not equals or not key.strip():
+        raise fail(file, "AS014", "--set takes KEY=VALUE, for example n=18 or norm.kind=group", text=setting)
+    declared = known.get("params")
+    key = key.strip()
+    dotted = f"params.{key}" if isinstance(declared, dict) and key in declared else key
+    try:
+        return parse(f"{dotted} = {value.strip()}".encode(), file, None)
+    except SpecError:
+        # a bare word is text: `norm.kind=group` needs no quotes
+        quoted = value.strip().replace("\\", "\\\\").replace('"', '\\"')
+        return parse(f'{dotted} = "{quoted}"'.encode(), file, None)

@@ -1,0 +1,44 @@
+"""What ships with archspec: the built-in block types, and the spec files by name."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from pathlib import Path
+
+from archspec.spec.models import Block
+
+_PACKAGE = Path(__file__).parent.parent
+BLOCK_FOLDER = _PACKAGE / "blocks"
+
+
+@cache
+def block_names() -> frozenset[str]:
+    """The built-in block types."""
+    return frozenset(path.stem for path in BLOCK_FOLDER.glob("*.toml"))
+
+
+@cache
+def block(name: str) -> Block:
+    """A built-in block type."""
+    table = tomllib.loads((BLOCK_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+    return Block.model_validate(table["blocks"][name], context={"params": frozenset(), "blocks": (), "in_block": True})
+
+
+@cache
+def spec_folder() -> Path:
+    """The folder of shipped specs: inside the wheel, or the repository's in an editable install."""
+    packaged = _PACKAGE / "_specs"
+    return packaged if packaged.is_dir() else _PACKAGE.parent / "specs"
+
+
+def find_spec(name: str) -> Path:
+    """A spec by path, or a shipped one by name: `resnet50`, `cifar/resnet20`, `specs/resnet50.toml`."""
+    path = Path(name)
+    if path.exists() or path.is_absolute() or ".." in path.parts:
+        return path
+    shipped = name.removeprefix("specs/")
+    for candidate in (spec_folder() / shipped, spec_folder() / f"{shipped}.toml"):
+        if candidate.is_file():
+            return candidate
+    return path

@@ -1,0 +1,59 @@
+"""From a path to an `Architecture`: read, lay over each other, validate, give parameters their values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from archspec.errors import Problem, ProblemsFound
+from archspec.spec import documents, library
+from archspec.spec.architecture import Architecture, parameters
+from archspec.spec.inherit import Sources, assignments, gather, stage_problems
+from archspec.spec.validate import validated
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from archspec.spec.documents import Document
+
+
+def load_spec(
+    name: str | Path,
+    params: Mapping[str, int] | None = None,
+    settings: Sequence[str] = (),
+    *,
+    allow_outside: bool = False,
+) -> Architecture:
+    """A declared architecture by path, by shipped name, or from standard input (`-`). Raises `SpecError`."""
+    first = documents.read_stdin() if str(name) == "-" else documents.read(library.find_spec(str(name)))
+    return resolve(first, params, settings, allow_outside=allow_outside)
+
+
+def resolve(
+    first: Document,
+    params: Mapping[str, int] | None = None,
+    settings: Sequence[str] = (),
+    *,
+    allow_outside: bool = False,
+) -> Architecture:
+    """The architecture that a document and all it extends declare. Raises `SpecError`."""
+    root = first.path.parent if first.path is not None else Path.cwd()
+    files = gather(first, root, allow_outside=allow_outside)
+    known = Sources(files).merged()
+    sources = Sources((*files, *assignments(settings, params, known)))
+    merged = sources.merged()
+    problems = [problem for document in sources.documents for problem in stage_problems(document, merged.get("stages"))]
+    spec = validated(merged)
+    if isinstance(spec, list):
+        raise sources.error([*problems, *spec])
+    if problems:
+        raise sources.error(problems)
+    try:
+        return Architecture(spec, parameters(spec, sources), sources)
+    except ProblemsFound as found:
+        raise sources.error(found.problems) from found
+
+
+def problem_error(architecture: Architecture, problems: Sequence[Problem]) -> Exception:
+    """A `SpecError` for problems found after loading, placed in the architecture's files."""
+    return architecture.sources.error(problems)
