@@ -99,13 +99,13 @@ def build(spec: str | Path | Architecture, *, init: bool = True) -> nn.Module:
     Weights are filled as the spec's `[init]` says, from torch's global generator; `init=False` leaves them
     unfilled. Under `with torch.device("meta"):` no memory is touched. Raises `archspec.SpecError`.
     """
-    from archspec.backends.torch.build import build_module  # noqa: PLC0415 - torch takes seconds to import
+    from archspec.backends.torch.build import build_module
 
     return build_module(_loaded(spec), init=init)
 
 
 def source(spec: str | Path | Architecture) -> str:
     """The network as standalone Python source that imports only torch. Raises `archspec.SpecError`."""
-    from archspec.backends.source.render import render  # noqa: PLC0415 - Jinja2 is only needed here
+    from archspec.backends.source.render import render
 
     return render(_loaded(spec))

@@ -60,7 +60,9 @@ class _Parser:
         while position < len(stripped):
             match = _TOKEN.match(stripped, position)
             if match is None:
-                raise SizeError(f"{stripped[position:].strip()[:20]!r} is not an integer, a name or one of + - * // ( )")
+                raise SizeError(
+                    f"{stripped[position:].strip()[:20]!r} is not an integer, a name or one of + - * // ( )"
+                )
             assert match.lastgroup is not None
             self.tokens.append((match.lastgroup, match[match.lastgroup]))
             position = match.end()

@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # operations whose gradients do not need their own output, so that an activation may overwrite it
-_OVERWRITABLE = (ops.Conv2d, ops.Linear, ops.BatchNorm2d, ops.GroupNorm, ops.InstanceNorm2d, ops.RMSNorm2d, ops.Add)
+_OVERWRITABLE = (
+    ops.Conv2d,
+    ops.Linear,
+    ops.BatchNorm2d,
+    ops.GroupNorm,
+    ops.InstanceNorm2d,
+    ops.RMSNorm2d,
+    ops.Add,
+)
 _SPARE_NAMES = ("out", "y", "z", "u", "v", "w")
 
 Held = Module | Call | Repeat
@@ -88,7 +96,11 @@ def chain(graph: Graph) -> tuple[tuple[str, Held], ...]:
 
 
 def _action(
-    graph: Graph, node: Node, uses: Counter[str], attributes: dict[str, Held | None], shared: dict[Module, str]
+    graph: Graph,
+    node: Node,
+    uses: Counter[str],
+    attributes: dict[str, Held | None],
+    shared: dict[Module, str],
 ) -> str | Expression:
     body = node.body
     if isinstance(body, (Call, Repeat)):

@@ -84,7 +84,9 @@ def spell(op: ops.Op, *, in_place: bool = False) -> Spelling:  # noqa: PLR0912 -
             )
             return Module("nn.Conv2d", (op.in_channels, op.out_channels, op.kernel_size), _unusual(said))
         case ops.Linear():
-            return Module("nn.Linear", (op.in_features, op.out_features), _unusual((("bias", op.bias, True),)))
+            return Module(
+                "nn.Linear", (op.in_features, op.out_features), _unusual((("bias", op.bias, True),))
+            )
         case ops.BatchNorm2d():
             said = (("eps", op.eps, 1e-5), ("momentum", op.momentum, 0.1))
             return Module("nn.BatchNorm2d", (op.channels,), _unusual(said))

@@ -82,11 +82,15 @@ class Operation:
 
 def _map(shape: Shape, what: str) -> tuple[int, int, int]:
     if len(shape) != 3:
-        raise ShapeError("AS306", f"{what} needs a feature map, but what comes in is already flat ({shape[0]} values)")
+        raise ShapeError(
+            "AS306", f"{what} needs a feature map, but what comes in is already flat ({shape[0]} values)"
+        )
     return shape[0], shape[1], shape[2]
 
 
-def _window(size: int, kernel: int, stride: int, padding: int, dilation: int = 1, *, ceil: bool = False) -> int:
+def _window(
+    size: int, kernel: int, stride: int, padding: int, dilation: int = 1, *, ceil: bool = False
+) -> int:
     """How many windows fit: the arithmetic of torch's convolutions and pools."""
     reach = size + 2 * padding - dilation * (kernel - 1) - 1
     if reach < 0:
@@ -123,7 +127,8 @@ class Conv2d(Operation):
             raise ShapeError("AS301", f"a convolution of {self.in_channels} channels is given {channels}")
         if channels % self.groups or self.out_channels % self.groups:
             raise ShapeError(
-                "AS304", f"{self.groups} groups do not divide {channels} input and {self.out_channels} output channels"
+                "AS304",
+                f"{self.groups} groups do not divide {channels} input and {self.out_channels} output channels",
             )
         window = (self.kernel_size, self.stride, self.padding, self.dilation)
         output = (self.out_channels, _window(height, *window), _window(width, *window))
@@ -150,7 +155,9 @@ class Linear(Operation):
 
     def shape(self, *inputs: Shape) -> Shape:
         if inputs[0] != (self.in_features,):
-            raise ShapeError("AS306", f"a linear layer of {self.in_features} inputs is given a shape of {inputs[0]}")
+            raise ShapeError(
+                "AS306", f"a linear layer of {self.in_features} inputs is given a shape of {inputs[0]}"
+            )
         return (self.out_features,)
 
     def parameters(self) -> dict[str, Shape]:
@@ -179,7 +186,7 @@ class _ChannelNorm(Operation):
         return inputs[0]
 
     def parameters(self) -> dict[str, Shape]:
-        return {name: (self.channels,) for name in self.names}
+        return dict.fromkeys(self.names, (self.channels,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +209,9 @@ class GroupNorm(_ChannelNorm):
     def shape(self, *inputs: Shape) -> Shape:
         output = _ChannelNorm.shape(self, *inputs)
         if output[0] % self.groups:
-            raise ShapeError("AS304", f"{self.groups} normalisation groups do not divide {output[0]} channels")
+            raise ShapeError(
+                "AS304", f"{self.groups} normalisation groups do not divide {output[0]} channels"
+            )
         return output
 
 
@@ -266,7 +275,8 @@ def _pooled(pool: MaxPool2d | AvgPool2d, incoming: Shape) -> Shape:
     channels, height, width = _map(incoming, "a pool")
     if 2 * pool.padding > pool.kernel_size:
         raise ShapeError(
-            "AS305", f"a pool's padding ({pool.padding}) is at most half its size ({pool.kernel_size}) in torch"
+            "AS305",
+            f"a pool's padding ({pool.padding}) is at most half its size ({pool.kernel_size}) in torch",
         )
     window = (pool.kernel_size, pool.stride, pool.padding)
     output = (channels, _window(height, *window, ceil=pool.ceil), _window(width, *window, ceil=pool.ceil))
@@ -342,7 +352,9 @@ class PadChannels(Operation):
         channels, height, width = _map(inputs[0], "channel padding")
         if self.before < 0 or self.after < 0:
             narrow = channels + self.before + self.after
-            raise ShapeError("AS302", f"option A can only add channels, but {channels} are to become {narrow}")
+            raise ShapeError(
+                "AS302", f"option A can only add channels, but {channels} are to become {narrow}"
+            )
         return (channels + self.before + self.after, height, width)
 
 
@@ -370,4 +382,3 @@ Op = (
 def dims(shape: Shape) -> str:
     """A shape for people: `256x56x56`."""
     return "x".join(str(size) for size in shape)
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from archspec.errors import Loc, Problem, ProblemsFound
+from archspec.errors import Loc, Note, Problem, ProblemsFound
 from archspec.ir.graph import INPUT, Call, Graph, Node, Repeat, Role, Slot
 from archspec.ir.ops import Add, Op, Shape, ShapeError, dims
 from archspec.sizes import SizeError, evaluate
@@ -37,6 +37,16 @@ class _Frame:
     times: int
     role: Role
     row: str
+    site: Loc
+    """The stage that the walk is in."""
+
+    def at(self, node: Node, times: int = 1) -> _Frame:
+        """Where the walk stands at a node that calls a graph."""
+        site = node.origin if node.origin[:1] == ("stages",) else self.site
+        path = (*self.path, node.name)
+        return _Frame(
+            self.values, self.fills, path, self.times * times, self.role, node.row or self.row, site
+        )
 
 
 class Walk:
@@ -48,14 +58,14 @@ class Walk:
 
     def graph(self, graph: Graph, shape: Shape) -> Shape:
         """The shape that a graph without open parameters makes of an input. Raises `ProblemsFound`."""
-        output = self._graph(graph, shape, _Frame({}, {}, (), 1, graph.role, ""))
+        output = self._graph(graph, shape, _Frame({}, {}, (), 1, graph.role, "", ()))
         if self.problems:
             raise ProblemsFound(self.problems)
         return output
 
     def node(self, node: Node, shapes: tuple[Shape, ...]) -> Shape:
         """The shape that one node of a network makes of its inputs."""
-        return self._node(node, shapes, _Frame({}, {}, (), 1, "network", ""))
+        return self._node(node, shapes, _Frame({}, {}, (), 1, "network", "", ()))
 
     def _graph(self, graph: Graph, shape: Shape, frame: _Frame) -> Shape:
         shapes = {INPUT: shape}
@@ -67,7 +77,7 @@ class Walk:
     def _node(self, node: Node, inputs: tuple[Shape, ...], frame: _Frame) -> Shape:
         body = node.body
         if isinstance(body, Call):
-            return self._call(body, inputs[0], frame, (*frame.path, node.name), frame.times, node.row)
+            return self._call(body, inputs[0], frame, frame.at(node))
         if isinstance(body, Repeat):
             return self._repeat(body, node, inputs[0], frame)
         if isinstance(body, Slot):
@@ -79,28 +89,29 @@ class Walk:
             bound = op.bind(frame.values)
             output = bound.shape(*inputs)
         except (ShapeError, SizeError) as error:
-            code = error.code if isinstance(error, ShapeError) else "AS307"
-            problem = Problem(code, f"{error} (in {'.'.join((*frame.path, node.name))})", node.origin)
+            problem = _problem(error, node, frame)
             if not isinstance(op, Add):
                 raise ProblemsFound([*self.problems, problem]) from error
             # an addition that does not fit still has a shape to go on with: the main path's
             self.problems.append(problem)
             return inputs[0]
         if self.visit is not None:
-            path = (*frame.path, node.name)
-            self.visit(Visit(path, bound, inputs, output, frame.times, frame.role, node.origin, node.row or frame.row))
+            path, row = (*frame.path, node.name), node.row or frame.row
+            self.visit(Visit(path, bound, inputs, output, frame.times, frame.role, node.origin, row))
         return output
 
-    def _call(self, call: Call, shape: Shape, frame: _Frame, path: tuple[str, ...], times: int, row: str) -> Shape:
+    def _call(self, call: Call, shape: Shape, outer: _Frame, here: _Frame) -> Shape:
+        """A call with sizes and fills from `outer`, standing at `here`."""
         values = {parameter.name: parameter.default or 0 for parameter in call.graph.parameters}
         for name, size in call.arguments:
-            values[name] = evaluate(size, frame.values)
-        fills = {name: (filled, frame) for name, filled in call.fills}
-        role = call.graph.role if call.graph.role in ("shortcut", "gate") else frame.role
-        return self._graph(call.graph, shape, _Frame(values, fills, path, times, role, row or frame.row))
+            values[name] = evaluate(size, outer.values)
+        fills = {name: (filled, outer) for name, filled in call.fills}
+        role = call.graph.role if call.graph.role in ("shortcut", "gate") else here.role
+        inside = _Frame(values, fills, here.path, here.times, role, here.row, here.site)
+        return self._graph(call.graph, shape, inside)
 
     def _repeat(self, repeat: Repeat, node: Node, shape: Shape, frame: _Frame) -> Shape:
-        output = self._call(repeat.call, shape, frame, (*frame.path, node.name), frame.times * repeat.times, node.row)
+        output = self._call(repeat.call, shape, frame, frame.at(node, repeat.times))
         if output != shape and repeat.times > 1:
             message = f"a repeated block changes {dims(shape)} to {dims(output)}, so it cannot follow itself"
             raise ProblemsFound([*self.problems, Problem("AS301", message, node.origin)])
@@ -110,6 +121,10 @@ class Walk:
         if slot.name not in frame.fills:
             return inputs[1]
         call, outer = frame.fills[slot.name]
-        path = (*frame.path, node.name)
-        inside = _Frame(outer.values, outer.fills, path, frame.times, frame.role, frame.row)
-        return self._call(call, inputs[0], inside, path, frame.times, "")
+        return self._call(call, inputs[0], outer, frame.at(node))
+
+
+def _problem(error: ShapeError | SizeError, node: Node, frame: _Frame) -> Problem:
+    code = error.code if isinstance(error, ShapeError) else "AS307"
+    notes = (Note(frame.site, "used by this stage"),) if frame.site not in ((), node.origin) else ()
+    return Problem(code, f"{error} (in {'.'.join((*frame.path, node.name))})", node.origin, notes=notes)

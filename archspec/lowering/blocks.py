@@ -65,10 +65,14 @@ def _branch(
         if place + 1 == block.project_after:
             tap = (builder.value, builder.channels)
     if block.project_after > len(block.layers):
-        raise ProblemsFound([Problem("AS104", f"the block has {len(block.layers)} layers", (*loc, "project_after"))])
+        raise ProblemsFound(
+            [Problem("AS104", f"the block has {len(block.layers)} layers", (*loc, "project_after"))]
+        )
     if builder.channels != out and not _same_everywhere(builder.channels, out):
         message = f'the layers of block "{name}" do not end in as many channels as its "out" says'
-        raise ProblemsFound([Problem("AS308", message, (*loc, "out") if "out" in block.model_fields_set else loc)])
+        raise ProblemsFound(
+            [Problem("AS308", message, (*loc, "out") if "out" in block.model_fields_set else loc)]
+        )
     last_norm = builder.last_norm
     if wired:
         value = builder.value
@@ -111,7 +115,9 @@ def _projection(name: str, block: Block, context: Context) -> Graph:
     """Options B and C: what the block type says a projection is made of."""
     builder = Builder(context, Var("in"))
     builder.layers(block.projection, ("blocks", name, "projection"))
-    return builder.graph("projection", "shortcut", chain=True, about="A projection shortcut (options B and C, 3.3).")
+    return builder.graph(
+        "projection", "shortcut", chain=True, about="A projection shortcut (options B and C, 3.3)."
+    )
 
 
 def _padding(context: Context) -> Graph:
@@ -120,11 +126,15 @@ def _padding(context: Context) -> Graph:
     builder = Builder(context, Var("in"))
     origin = ("defaults", "shortcut")
     halve = ops.Subsample(Var("stride"))
-    builder.op(halve if defaults.subsample == "stride" else ops.AvgPool2d(Var("stride"), Var("stride")), origin)
+    builder.op(
+        halve if defaults.subsample == "stride" else ops.AvgPool2d(Var("stride"), Var("stride")), origin
+    )
     extra = combine("-", Var("out"), Var("in"))
     before = combine("//", extra, 2) if defaults.pad == "both" else 0
     builder.op(ops.PadChannels(before, combine("-", extra, before)), origin)
-    return builder.graph("zero_pad", "shortcut", about="A parameter-free shortcut: extra zero channels (option A, 3.3).")
+    return builder.graph(
+        "zero_pad", "shortcut", about="A parameter-free shortcut: extra zero channels (option A, 3.3)."
+    )
 
 
 def residual(kind: Shortcut, *, incoming: int, outgoing: int, stride: int) -> bool:

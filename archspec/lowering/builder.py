@@ -62,7 +62,9 @@ class Builder:
         self._names: set[str] = set()
         self._convs = 0
 
-    def add(self, body: Body, prefix: str, origin: Loc, inputs: tuple[str, ...] | None = None, number: int = 0) -> str:
+    def add(
+        self, body: Body, prefix: str, origin: Loc, inputs: tuple[str, ...] | None = None, number: int = 0
+    ) -> str:
         """Appends a node and makes its value the current one."""
         name = self._name(prefix, number)
         self.nodes.append(Node(name, body, inputs if inputs is not None else (self.value,), origin, self.row))
@@ -189,7 +191,9 @@ class Builder:
         if layer.size is None:
             return ops.AdaptiveAvgPool2d(1 if layer.output is None else fixed(layer.output))
         if layer.output is not None:
-            raise ProblemsFound([Problem("AS112", "a pool has a window (size) or an output size, not both", (*loc, "output"))])
+            raise ProblemsFound(
+                [Problem("AS112", "a pool has a window (size) or an output size, not both", (*loc, "output"))]
+            )
         size, ceil = fixed(layer.size), layer.rounding == "ceil"
         usual = 0 if ceil else combine("//", combine("-", size, 1), 2)
         stride = size if layer.stride is None else fixed(layer.stride)

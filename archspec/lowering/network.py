@@ -111,7 +111,12 @@ class _Network:
         name = stage.block or self.spec.defaults.block
         if name is None:
             hint = "[defaults] block = ... names one for all stages"
-            raise ProblemsFound([*self.walk.problems, Problem("AS102", f'"block" is missing in stage "{stage.name}"', loc, hint, "key")])
+            raise ProblemsFound(
+                [
+                    *self.walk.problems,
+                    Problem("AS102", f'"block" is missing in stage "{stage.name}"', loc, hint, "key"),
+                ]
+            )
         node = Node(f"layer{place + 1}", self._blocks(name, stage, loc), origin=loc)
         if self.spec.keys == "sequential":
             self._inline(node, stage, loc)
@@ -126,7 +131,9 @@ class _Network:
         width = size(stage.width, (*loc, "width"), 1, MAX_WIDTH)
         stride = size(stage.stride, (*loc, "stride"), 1, MAX_STRIDE)
         if len(self.shape) != 3:
-            raise ProblemsFound([Problem("AS306", "a stage needs a feature map, but what comes in is already flat", loc)])
+            raise ProblemsFound(
+                [Problem("AS306", "a stage needs a feature map, but what comes in is already flat", loc)]
+            )
         block = self._type(name)
         kind = stage.shortcut or self.spec.defaults.shortcut
         try:
@@ -135,9 +142,13 @@ class _Network:
             rest = {"in": block.channels(self.shape[0], width), "width": width, "stride": 1}
             calls += [block_call(block, kind, rest)] if depth > 1 else []
         except SizeError as error:
-            raise ProblemsFound([Problem("AS307", f"a size of the block has no value: {error}", loc)]) from error
+            raise ProblemsFound(
+                [Problem("AS307", f"a size of the block has no value: {error}", loc)]
+            ) from error
         except ProblemsFound as found:
-            raise ProblemsFound([Problem(each.code, each.message, loc, each.hint, "key") for each in found.problems]) from found
+            raise ProblemsFound(
+                [Problem(each.code, each.message, loc, each.hint, "key") for each in found.problems]
+            ) from found
         return Call(_stage_graph(stage.name, calls, depth, loc))
 
     def _type(self, name: str) -> BlockType:
@@ -163,7 +174,9 @@ class _Network:
         for node in call.graph.nodes:
             inputs = tuple(renamed[name] for name in node.inputs)
             body = node.body
-            assert not isinstance(body, (Call, Repeat)) and hasattr(body, "bind"), "gates are refused in sequential nets"
+            assert not isinstance(body, (Call, Repeat)) and hasattr(body, "bind"), (
+                "gates are refused in sequential nets"
+            )
             renamed[node.name] = self.builder.op(body.bind(values), loc, inputs=inputs)
 
 
@@ -186,14 +199,26 @@ def _sequential(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
     """VGG's layout: `features` up to the last map, `classifier` behind the flattening."""
     refused = next((node for node in nodes if isinstance(node.body, (ops.Multiply, ops.Add))), None)
     if refused is not None:
-        raise ProblemsFound([Problem("AS311", 'keys = "sequential" has no place for a gate', refused.origin, at="key")])
-    flatten = next((place for place, node in enumerate(nodes) if isinstance(node.body, ops.Flatten)), len(nodes))
-    pooled = flatten - 1 if flatten and isinstance(nodes[flatten - 1].body, ops.AdaptiveAvgPool2d) else flatten
-    parts = [_part("features", nodes[:pooled]), *nodes[pooled : flatten + 1], _part("classifier", nodes[flatten + 1 :])]
+        raise ProblemsFound(
+            [Problem("AS311", 'keys = "sequential" has no place for a gate', refused.origin, at="key")]
+        )
+    flatten = next(
+        (place for place, node in enumerate(nodes) if isinstance(node.body, ops.Flatten)), len(nodes)
+    )
+    pooled = (
+        flatten - 1 if flatten and isinstance(nodes[flatten - 1].body, ops.AdaptiveAvgPool2d) else flatten
+    )
+    parts = [
+        _part("features", nodes[:pooled]),
+        *nodes[pooled : flatten + 1],
+        _part("classifier", nodes[flatten + 1 :]),
+    ]
     result: list[Node] = []
     for node in parts:
         if node is not None:
-            result.append(Node(node.name, node.body, (result[-1].name if result else INPUT,), node.origin, node.row))
+            result.append(
+                Node(node.name, node.body, (result[-1].name if result else INPUT,), node.origin, node.row)
+            )
     return tuple(result)
 
 

@@ -37,7 +37,10 @@ def _mapped(node: Node, rebuilt: object) -> Node:
         case Call():
             return replace(node, body=replace(node.body, graph=rebuilt(node.body.graph)))
         case Repeat():
-            return replace(node, body=replace(node.body, call=replace(node.body.call, graph=rebuilt(node.body.call.graph))))
+            return replace(
+                node,
+                body=replace(node.body, call=replace(node.body.call, graph=rebuilt(node.body.call.graph))),
+            )
     return node
 
 
@@ -47,5 +50,7 @@ def _closed(graph: Graph) -> Graph:
     if not passed:
         return graph
     kept = (node for node in graph.nodes if node.name not in passed)
-    nodes = tuple(replace(node, inputs=tuple(passed.get(name, name) for name in node.inputs)) for node in kept)
+    nodes = tuple(
+        replace(node, inputs=tuple(passed.get(name, name) for name in node.inputs)) for node in kept
+    )
     return replace(graph, nodes=nodes)

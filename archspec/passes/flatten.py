@@ -39,7 +39,9 @@ class _Flattener:
     def __init__(self, flat: list[FlatOp]) -> None:
         self.flat = flat
 
-    def graph(self, graph: Graph, source: int, values: Mapping[str, int], fills: Mapping[str, Any], path: str) -> int:
+    def graph(
+        self, graph: Graph, source: int, values: Mapping[str, int], fills: Mapping[str, Any], path: str
+    ) -> int:
         places = {INPUT: source}
         for node in graph.nodes:
             inputs = tuple(places[name] for name in node.inputs)
@@ -47,7 +49,12 @@ class _Flattener:
         return places[graph.output]
 
     def node(
-        self, node: Node, inputs: tuple[int, ...], values: Mapping[str, int], fills: Mapping[str, Any], path: str
+        self,
+        node: Node,
+        inputs: tuple[int, ...],
+        values: Mapping[str, int],
+        fills: Mapping[str, Any],
+        path: str,
     ) -> int:
         body, here = node.body, f"{path}{node.name}"
         match body:
@@ -75,7 +82,11 @@ class _Flattener:
 
 def parameters(graph: Graph) -> dict[str, tuple[int, ...]]:
     """The trained tensors of a network by `state_dict` key, with their shapes."""
-    return {f"{flat.path}.{name}": shape for flat in flatten(graph) for name, shape in flat.op.parameters().items()}
+    return {
+        f"{flat.path}.{name}": shape
+        for flat in flatten(graph)
+        for name, shape in flat.op.parameters().items()
+    }
 
 
 def function_hash(graph: Graph) -> str:

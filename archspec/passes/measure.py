@@ -6,7 +6,6 @@ projections included. Normalisations, activations, pools and biases are not coun
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING

@@ -63,8 +63,12 @@ class Architecture:
         used = {stage.block or self.spec.defaults.block for stage in self.spec.stages}
         blocks = {name: self.block(name) for name in sorted(name for name in used if name)}
         table["params"] = dict(self.params)
-        table["blocks"] = {name: block.model_dump(mode="json", exclude_none=True) for name, block in blocks.items()}
-        return {key: table[key] for key in type(self.spec).model_fields if table.get(key) not in (None, {}, [])}
+        table["blocks"] = {
+            name: block.model_dump(mode="json", exclude_none=True) for name, block in blocks.items()
+        }
+        return {
+            key: table[key] for key in type(self.spec).model_fields if table.get(key) not in (None, {}, [])
+        }
 
 
 def parameters(spec: Spec, sources: Sources) -> dict[str, int]:
@@ -96,7 +100,9 @@ def _evaluate(name: str, given: Mapping[str, Size], values: dict[str, int], path
 def _solved(spec: Spec, depth: int, sources: Sources) -> dict[str, Size]:
     if spec.family is None:
         hint = 'a [family] table says how depth and parameters hang together: depth = "6 * n + 2"'
-        raise ProblemsFound([Problem("AS309", "depth is only for a family of networks", ("depth",), hint, "key")])
+        raise ProblemsFound(
+            [Problem("AS309", "depth is only for a family of networks", ("depth",), hint, "key")]
+        )
     rule = spec.family.depth
     unknown = sorted(names(rule))
     if len(unknown) != 1:
@@ -107,7 +113,17 @@ def _solved(spec: Spec, depth: int, sources: Sources) -> dict[str, Size]:
         near = " and ".join(f"{value} ({unknown[0]} = {n})" for n, value in solution)
         written = spec.family.model_dump()["depth"]
         notes = (Note(("family", "depth"), "the family's rule"),)
-        raise ProblemsFound([Problem("AS309", f"a depth of {depth} is not {written}", ("depth",), f"nearest: {near}", notes=notes)])
+        raise ProblemsFound(
+            [
+                Problem(
+                    "AS309",
+                    f"a depth of {depth} is not {written}",
+                    ("depth",),
+                    f"nearest: {near}",
+                    notes=notes,
+                )
+            ]
+        )
     return _unless_contradicted(unknown[0], solution[0][0], depth, spec, sources)
 
 

@@ -41,7 +41,7 @@ class Document:
 
     def span(self, problem_loc: Loc, at: str) -> Span:
         """Where a field stands, or its nearest known ancestor."""
-        from archspec.spec.positions import index  # noqa: PLC0415 - the grammar is only loaded for an error
+        from archspec.spec.positions import index
 
         return index(self.text, self.file).find(problem_loc, "key" if at == "key" else "value")
 
@@ -52,7 +52,9 @@ class Document:
         return Diagnostic(problem.code, problem.message, span, problem.hint, related=related)
 
 
-def fail(file: str, code: str, message: str, hint: str = "", text: str = "", place: tuple[int, int] = (1, 1)) -> SpecError:
+def fail(
+    file: str, code: str, message: str, hint: str = "", text: str = "", place: tuple[int, int] = (1, 1)
+) -> SpecError:
     """The error for a file that could not be read at all."""
     line, column = place
     span = Span(file, line, column, line, column + 1)
@@ -90,7 +92,7 @@ def _reason(error: Exception) -> str:
 
 
 def _similar_file(path: Path) -> str:
-    from archspec.errors import nearest  # noqa: PLC0415 - only on the way to a message
+    from archspec.errors import nearest
 
     try:
         names = [entry.name for entry in path.parent.iterdir() if entry.suffix == ".toml"]
@@ -111,7 +113,14 @@ def parse(content: bytes, file: str, path: Path | None) -> Document:
         raise fail(file, "AS004", f"not UTF-8 at byte {error.start}", place=(line, 1)) from error
     long_key = _LONG_KEY.search(text)
     if long_key is not None:
-        raise fail(file, "AS006", f"a dotted key of more than {MAX_DEPTH} parts", "", text, _place(text, long_key.start()))
+        raise fail(
+            file,
+            "AS006",
+            f"a dotted key of more than {MAX_DEPTH} parts",
+            "",
+            text,
+            _place(text, long_key.start()),
+        )
     return Document(file, text, _table(text, file), path)
 
 

@@ -6,7 +6,7 @@ result with its place: the place is looked up again, from the last document to t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from archspec.spec.documents import Document, fail, parse, read
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from archspec.errors import Loc
+    from archspec.errors import Loc, Span
 
 MAX_CHAIN = 10
 NOT_INHERITED = ("extends", "stage")
@@ -50,6 +50,9 @@ class Sources:
 
     def diagnostic(self, problem: Problem) -> Diagnostic:
         """A problem with its place in the file that holds the mistake."""
+        if problem.notes and self._built_in(problem.loc):
+            # a built-in block has no line of its own here: the stage that uses it is the place
+            problem = replace(problem, loc=problem.notes[0].loc, at="key", notes=problem.notes[1:])
         document, local = self.origin(problem.loc)
         related = []
         for note in problem.notes:
@@ -58,12 +61,21 @@ class Sources:
         span = document.span(local, problem.at)
         return Diagnostic(problem.code, problem.message, span, problem.hint, related=tuple(related))
 
+    def place(self, loc: Loc) -> Span:
+        """Where a value is said."""
+        document, local = self.origin(loc)
+        return document.span(local, "value")
+
+    def _built_in(self, loc: Loc) -> bool:
+        return loc[:1] == ("blocks",) and not any(_present(each.data, loc[:2]) for each in self.documents)
+
     def error(self, problems: Iterable[Problem]) -> SpecError:
         """All problems as one error, in the order of the documents and their lines."""
         order = {document.file: place for place, document in enumerate(self.documents)}
         found = {self.diagnostic(problem): None for problem in problems}
         return SpecError(
-            sorted(found, key=lambda each: (order[each.span.file], each.span.line, each.span.column)), self.texts
+            sorted(found, key=lambda each: (order[each.span.file], each.span.line, each.span.column)),
+            self.texts,
         )
 
 
@@ -77,7 +89,11 @@ def _overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _changed(stage: Any, changes: Mapping[str, Any]) -> Any:
-    change = changes.get(stage.get("name")) if isinstance(stage, dict) and isinstance(stage.get("name"), str) else None
+    change = (
+        changes.get(stage.get("name"))
+        if isinstance(stage, dict) and isinstance(stage.get("name"), str)
+        else None
+    )
     return _merge(stage, change) if isinstance(change, dict) else stage
 
 
@@ -92,7 +108,7 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def _local(document: Document, loc: Loc, merged: Mapping[str, Any]) -> Loc | None:
     if loc[0] == "stages" and len(loc) > 2:
         name = _stage_name(merged, loc[1])
-        local = ("stage", name, *loc[2:])
+        local = ("stage", name or "", *loc[2:])
         if name is not None and _present(document.data, local):
             return local
     return loc if _present(document.data, loc) else None
@@ -108,9 +124,7 @@ def _stage_name(merged: Mapping[str, Any], place: str | int) -> str | None:
 
 def _present(value: Any, loc: Loc) -> bool:
     for key in loc:
-        if isinstance(value, dict) and key in value:
-            value = value[key]
-        elif isinstance(value, list) and isinstance(key, int) and key < len(value):
+        if (isinstance(value, dict) and key in value) or (isinstance(value, list) and isinstance(key, int) and key < len(value)):
             value = value[key]
         else:
             return False
@@ -124,7 +138,9 @@ def stage_problems(document: Document, stages: Any) -> list[Problem]:
         return []
     if not isinstance(changes, dict):
         return [Problem("AS103", "[stage.NAME] is a table for one stage", ("stage",), at="key")]
-    known = [stage.get("name") for stage in stages if isinstance(stage, dict)] if isinstance(stages, list) else []
+    known = (
+        [stage.get("name") for stage in stages if isinstance(stage, dict)] if isinstance(stages, list) else []
+    )
     problems = []
     for name, change in changes.items():
         if name not in known:
@@ -169,15 +185,21 @@ def _extended(document: Document, named: Any, root: Path, *, allow_outside: bool
     except (OSError, RuntimeError, ValueError) as error:
         raise _at_extends(document, "AS010", f"{named}: cannot be followed") from error
     if not inside and not allow_outside:
-        raise _at_extends(document, "AS013", f'"{named}" lies outside the spec\'s folder', "--allow-outside permits it")
+        raise _at_extends(
+            document, "AS013", f'"{named}" lies outside the spec\'s folder', "--allow-outside permits it"
+        )
     return path
 
 
 def _at_extends(document: Document, code: str, message: str, hint: str = "") -> SpecError:
-    return SpecError([document.diagnostic(Problem(code, message, ("extends",), hint))], {document.file: document.text})
+    return SpecError(
+        [document.diagnostic(Problem(code, message, ("extends",), hint))], {document.file: document.text}
+    )
 
 
-def assignments(settings: Sequence[str], params: Mapping[str, int] | None, known: Mapping[str, Any]) -> tuple[Document, ...]:
+def assignments(
+    settings: Sequence[str], params: Mapping[str, int] | None, known: Mapping[str, Any]
+) -> tuple[Document, ...]:
     """`--set KEY=VALUE` and `params=` as documents that lie over all others."""
     lines = [f"params.{name} = {value}" for name, value in (params or {}).items()]
     return tuple(

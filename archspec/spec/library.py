@@ -22,7 +22,9 @@ def block_names() -> frozenset[str]:
 def block(name: str) -> Block:
     """A built-in block type."""
     table = tomllib.loads((BLOCK_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
-    return Block.model_validate(table["blocks"][name], context={"params": frozenset(), "blocks": (), "in_block": True})
+    return Block.model_validate(
+        table["blocks"][name], context={"params": frozenset(), "blocks": (), "in_block": True}
+    )
 
 
 @cache

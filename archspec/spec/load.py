@@ -42,7 +42,11 @@ def resolve(
     known = Sources(files).merged()
     sources = Sources((*files, *assignments(settings, params, known)))
     merged = sources.merged()
-    problems = [problem for document in sources.documents for problem in stage_problems(document, merged.get("stages"))]
+    problems = [
+        problem
+        for document in sources.documents
+        for problem in stage_problems(document, merged.get("stages"))
+    ]
     spec = validated(merged)
     if isinstance(spec, list):
         raise sources.error([*problems, *spec])

@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationInfo, WrapValidator, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    WrapValidator,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from archspec.ir.ops import ActivationKind
@@ -46,25 +55,41 @@ class Conv(Model):
 
     conv: SizeField = Field(description="Kernel size k of a k x k convolution.")
     out: SizeField = Field(description="Output channels.")
-    stride: SizeField | None = Field(None, description="Default 1, or the stage's stride where `stride_on` puts it.")
+    stride: SizeField | None = Field(
+        None, description="Default 1, or the stage's stride where `stride_on` puts it."
+    )
     padding: SizeField | None = Field(None, description="Default dilation * (k - 1) // 2: the size is kept.")
     dilation: SizeField = Field(1, description="Spacing of the kernel's taps.")
     groups: SizeField = Field(1, description="Groups; equal to the channels for a depthwise convolution.")
-    bias: bool | None = Field(None, description="Default: `defaults.bias`; \"auto\" has a bias where no norm follows.")
-    norm: NormSwitch | None = Field(None, description="true, false, or a kind. Default true; false inside a gate.")
+    bias: bool | None = Field(
+        None, description='Default: `defaults.bias`; "auto" has a bias where no norm follows.'
+    )
+    norm: NormSwitch | None = Field(
+        None, description="true, false, or a kind. Default true; false inside a gate."
+    )
     act: ActivationSwitch | None = Field(None, description="true, false, or a kind. Default true.")
-    order: Order | None = Field(None, description='"post": conv, norm, act. "pre": norm, act, conv (He et al. 2016).')
+    order: Order | None = Field(
+        None, description='"post": conv, norm, act. "pre": norm, act, conv (He et al. 2016).'
+    )
 
 
 class Pool(Model):
     """A pool: `{ pool = "max", size = 3, stride = 2 }`. An average pool without a size is the global one."""
 
     pool: Literal["max", "average"] = Field(description="Kind of pool.")
-    size: SizeField | None = Field(None, description="Window. An average pool without it pools the whole map.")
+    size: SizeField | None = Field(
+        None, description="Window. An average pool without it pools the whole map."
+    )
     stride: SizeField | None = Field(None, description="Default: the window's size.")
-    padding: SizeField | None = Field(None, description="Default (size - 1) // 2 when rounding down, 0 with ceil.")
-    rounding: Literal["floor", "ceil"] = Field("floor", description='"ceil" is Caffe\'s rounding of the output size.')
-    output: SizeField | None = Field(None, description="Adaptive average pool to output x output, instead of a size.")
+    padding: SizeField | None = Field(
+        None, description="Default (size - 1) // 2 when rounding down, 0 with ceil."
+    )
+    rounding: Literal["floor", "ceil"] = Field(
+        "floor", description='"ceil" is Caffe\'s rounding of the output size.'
+    )
+    output: SizeField | None = Field(
+        None, description="Adaptive average pool to output x output, instead of a size."
+    )
 
 
 class Linear(Model):
@@ -88,7 +113,8 @@ class Gate(Model):
     gate: tuple[Layer, ...] = Field(
         strict=False,
         max_length=20,
-        description="Layers; their result has the input's shape, or one value a channel.")
+        description="Layers; their result has the input's shape, or one value a channel.",
+    )
 
 
 class Norm(Model):
@@ -133,12 +159,16 @@ class Block(Model):
     about: About = Field("", description="One line; it becomes the class's docstring.")
     out: SizeField = Field(Var("width"), description='Output channels, for example "4 * width".')
     layers: Layers = Field(description="The residual branch F(x).")
-    after: Layers = Field((Act(act=True),), description="Layers after the addition, or in its place in a plain net.")
+    after: Layers = Field(
+        (Act(act=True),), description="Layers after the addition, or in its place in a plain net."
+    )
     projection: Layers = Field(
         (Conv(conv=1, out=Var("out"), stride=Var("stride"), act=False),),
         description="What a projection shortcut is made of (options B and C).",
     )
-    project_after: int = Field(0, ge=0, le=100, description="A projection starts after this many layers of the branch.")
+    project_after: int = Field(
+        0, ge=0, le=100, description="A projection starts after this many layers of the branch."
+    )
 
 
 class Input(Model):
@@ -174,11 +204,14 @@ class Defaults(Model):
         "stride", description="How option A halves a map: every second pixel, or a 2x2 mean."
     )
     stride_on: Literal["first", "1x1", "3x3"] = Field(
-        "first", description="Which convolution of a block takes the stage's stride, where the block does not say."
+        "first",
+        description="Which convolution of a block takes the stage's stride, where the block does not say.",
     )
     order: Order = Field("post", description='"post": conv, norm, act. "pre": norm, act, conv.')
     act: ActivationKind = Field("relu", description="The activation.")
-    bias: bool | Literal["auto"] = Field("auto", description='Bias of convolutions; "auto": where no norm follows.')
+    bias: bool | Literal["auto"] = Field(
+        "auto", description='Bias of convolutions; "auto": where no norm follows.'
+    )
 
 
 class NormTable(Model):
@@ -186,18 +219,24 @@ class NormTable(Model):
 
     kind: NormKind = Field("batch", description="Its kind.")
     eps: Epsilon = Field(1e-5, description="Added to the variance.")
-    momentum: Epsilon = Field(0.1, description="Of batch normalisation's running statistics, as torch counts it.")
+    momentum: Epsilon = Field(
+        0.1, description="Of batch normalisation's running statistics, as torch counts it."
+    )
     groups: int = Field(32, ge=1, le=65536, description="Groups of group normalisation.")
 
 
 class Init(Model):
     """How weights are filled. Part of a spec, but not of the function, so not of its hash."""
 
-    conv: InitKind = Field("he-normal-fan-out", description='Convolution weights. "torch" is torch\'s own default.')
+    conv: InitKind = Field(
+        "he-normal-fan-out", description='Convolution weights. "torch" is torch\'s own default.'
+    )
     linear: InitKind = Field("torch", description="Linear weights.")
     std: float = Field(0.01, gt=0, le=10, allow_inf_nan=False, description='Standard deviation of "normal".')
     bias: Literal["zero", "torch"] = Field("zero", description="Biases of convolutions and linear layers.")
-    zero_last_norm: bool = Field(False, description="Whether the last norm of a residual branch starts at zero.")
+    zero_last_norm: bool = Field(
+        False, description="Whether the last norm of a residual branch starts at zero."
+    )
 
 
 class Family(Model):
@@ -235,11 +274,16 @@ class Spec(Model):
     format: Literal[1] = Field(description="Version of the spec language.")
     name: Name = Field(description="Lower-case letters, digits, `_`, `.` and `-`.")
     about: About = Field("", description="What it is and where it comes from.")
-    params: dict[ParameterName, SizeField] = Field({}, max_length=64, description="Parameters for expressions.")
+    params: dict[ParameterName, SizeField] = Field(
+        {}, max_length=64, description="Parameters for expressions."
+    )
     family: Family | None = Field(None, description="The family's rule.")
-    depth: int | None = Field(None, ge=1, le=10**9, description="Weighted layers; the family's rule is solved for it.")
+    depth: int | None = Field(
+        None, ge=1, le=10**9, description="Weighted layers; the family's rule is solved for it."
+    )
     keys: Literal["resnet", "sequential"] = Field(
-        "resnet", description='`state_dict` keys: "resnet" is conv1, layer1.0.conv1, fc; "sequential" is features.0.'
+        "resnet",
+        description='`state_dict` keys: "resnet" is conv1, layer1.0.conv1, fc; "sequential" is features.0.',
     )
     input: Input = Field(Input(), description="The input image.")
     defaults: Defaults = Field(Defaults(), description="Defaults of layers, blocks and stages.")

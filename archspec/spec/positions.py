@@ -83,8 +83,8 @@ class Positions:
 
 def index(text: str, file: str) -> Positions:
     """Find the places of everything in a TOML file. A broken part of the file has none; the rest does."""
-    import tree_sitter_toml  # noqa: PLC0415 - the grammar is only loaded for an error
-    from tree_sitter import Language, Parser  # noqa: PLC0415
+    import tree_sitter_toml
+    from tree_sitter import Language, Parser
 
     # A lone surrogate has no UTF-8 form; any one character in its place keeps the columns right.
     data = text.encode("utf-8", "replace")
@@ -127,13 +127,13 @@ def _section(root: _Place, node: Node, data: bytes) -> Iterator[_Work]:
 def _entries(table: _Place, nodes: Iterable[Node], depth: int, data: bytes) -> Iterator[_Work]:
     """The values of a table's `key = value` pairs."""
     for pair in nodes:
-        children = pair.named_children if pair.type == "pair" else []
-        if len(children) < 2 or children[0].type not in _KEY_TYPES:
+        key_and_value = _solid(pair) if pair.type == "pair" else []
+        if not key_and_value[1:] or key_and_value[0].type not in _KEY_TYPES:
             continue
-        parts = _parts(children[0], data)
+        parts = _parts(key_and_value[0], data)
         place = _descend(table, parts[: MAX_DEPTH - depth])
         if depth + len(parts) <= MAX_DEPTH:
-            yield place, children[-1], depth + len(parts)
+            yield place, key_and_value[1], depth + len(parts)
 
 
 def _held(place: _Place, node: Node, depth: int, data: bytes) -> Iterator[_Work]:
@@ -142,9 +142,13 @@ def _held(place: _Place, node: Node, depth: int, data: bytes) -> Iterator[_Work]
         yield from _entries(place, node.named_children, depth, data)
     if node.type != "array":
         return
-    for child in node.named_children:
-        if child.type not in ("comment", "ERROR"):
-            yield place.inner.setdefault(len(place.inner), _Place()), child, depth + 1
+    for child in _solid(node):
+        yield place.inner.setdefault(len(place.inner), _Place()), child, depth + 1
+
+
+def _solid(node: Node) -> list[Node]:
+    """The children that mean something. The comment behind a pair is a child of that pair."""
+    return [child for child in node.named_children if child.type not in ("comment", "ERROR")]
 
 
 def _descend(place: _Place, parts: Iterable[_Part]) -> _Place:

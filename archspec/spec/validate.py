@@ -43,19 +43,26 @@ def validated(merged: Mapping[str, Any]) -> Spec | list[Problem]:
     try:
         return Spec.model_validate(merged, context=context)
     except ValidationError as error:
-        return [_problem(detail, merged) for detail in error.errors(include_url=False)[:MAX_PROBLEMS]]
+        return problems(error, Spec, merged)
 
 
-def _problem(detail: ErrorDetails, merged: Mapping[str, Any]) -> Problem:
+def problems(error: ValidationError, model: type[BaseModel], table: Mapping[str, Any]) -> list[Problem]:
+    """What Pydantic found wrong with a table that should be a `model`."""
+    return [_problem(detail, model, table) for detail in error.errors(include_url=False)[:MAX_PROBLEMS]]
+
+
+def _problem(detail: ErrorDetails, model: type[BaseModel], merged: Mapping[str, Any]) -> Problem:
     kind, context = detail["type"], detail.get("ctx", {})
     loc: Loc = tuple(part for part in detail["loc"] if not (isinstance(part, str) and part.startswith("<")))
     if kind == "AS109":
         notes = (Note((*loc, *context["also"]), "the first is here"),)
-        return Problem("AS109", f'two stages are named "{context["stage"]}"', (*loc, *context["at"]), notes=notes)
+        return Problem(
+            "AS109", f'two stages are named "{context["stage"]}"', (*loc, *context["at"]), notes=notes
+        )
     if kind.startswith("AS"):
         return Problem(kind, detail["msg"], loc, context.get("hint", ""))
     if kind == "extra_forbidden":
-        return _unknown_key(detail["loc"], loc)
+        return _unknown_key(detail["loc"], loc, model)
     if kind == "missing":
         return Problem("AS102", f'"{loc[-1]}" is missing{_inside(loc[:-1])}', loc[:-1], at="key")
     if kind in _RANGE:
@@ -68,7 +75,9 @@ def _problem(detail: ErrorDetails, merged: Mapping[str, Any]) -> Problem:
         return _bad_name(detail, loc)
     wanted = _KINDS.get(kind.removesuffix("_parsing").removesuffix("_from_float"), detail["msg"].lower())
     wanted = _KINDS.get(kind, wanted)
-    return Problem("AS103", f'"{loc[-1] if loc else "spec"}" must be {wanted}, not {shown(_at(merged, loc))}', loc)
+    return Problem(
+        "AS103", f'"{loc[-1] if loc else "spec"}" must be {wanted}, not {shown(_at(merged, loc))}', loc
+    )
 
 
 def _range(context: Mapping[str, Any]) -> str:
@@ -92,20 +101,22 @@ def _at(value: Any, loc: Loc) -> Any:
     return value
 
 
-def _unknown_key(raw: tuple[str | int, ...], loc: Loc) -> Problem:
-    model = _model_at(raw[:-1])
+def _unknown_key(raw: tuple[str | int, ...], loc: Loc, root: type[BaseModel]) -> Problem:
+    model = _model_at(raw[:-1], root)
     known = list(model.model_fields) if model is not None else []
     if model is Spec:
         known += ["extends", "stage"]
-    return Problem("AS101", f'unknown key "{loc[-1]}"{_inside(loc[:-1])}', loc, did_you_mean(str(loc[-1]), known), "key")
+    return Problem(
+        "AS101", f'unknown key "{loc[-1]}"{_inside(loc[:-1])}', loc, did_you_mean(str(loc[-1]), known), "key"
+    )
 
 
-def _model_at(raw: tuple[str | int, ...]) -> type[BaseModel] | None:
+def _model_at(raw: tuple[str | int, ...], root: type[BaseModel]) -> type[BaseModel] | None:
     """The model that a raw error path leads to: its fields are the known words there."""
-    from archspec.spec import models  # noqa: PLC0415 - only on the way to a message
+    from archspec.spec import models
 
     tagged = {f"<{kind}>": getattr(models, kind.capitalize()) for kind in models.LAYER_KINDS}
-    model: type[BaseModel] | None = Spec
+    model: type[BaseModel] | None = root
     for part in raw:
         if part in tagged:
             model = tagged[part]

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from datetime import UTC, date, datetime, time, timedelta, timezone
+from datetime import UTC, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from random import Random
 
     from archspec.errors import Loc
-
-START = Span("f.toml", 1, 1, 1, 1)
 
 
 def cut(text: str, span: Span) -> str:
@@ -132,7 +130,7 @@ def test_carriage_returns_move_nothing() -> None:
 def test_an_inline_table_on_several_lines_is_placed_at_its_key() -> None:
     text = "a = {b = [\n1], c = 2}\nd = [{e = [\n]}]\n"
     assert found(text, ("a",)) == "1:1:a"
-    assert found(text, ("a", "c")) == "2:10:2"
+    assert found(text, ("a", "c")) == "2:9:2"
     assert found(text, ("d", 0)) == "3:6:{e = [\n]}"
 
 
@@ -240,7 +238,7 @@ class Writer:
         if plain and "\n" not in value and self.maybe():
             return f"'{value}'"
         if plain and self.maybe():
-            return f"'''{self.newline}{value}'''".replace("\n", self.newline).replace("\r\r", "\r")
+            return "'''" + f"\n{value}".replace("\n", self.newline) + "'''"
         if self.maybe():
             return '"' + "".join(map(self.escaped, value)) + '"'
         lines = ["".join(map(self.escaped, line)) for line in value.split("\n")]

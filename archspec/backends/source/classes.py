@@ -171,7 +171,9 @@ def _rule_lines(rule: Rule) -> list[Src]:
     lines = [Src(f"{INDENT * 4}module.reset_parameters()")] if rule.reset else []
     for fill in rule.fills:
         keywords = tuple(Src(f"{ident(name)}={lit(each)}") for name, each in fill.keywords)
-        call = Invocation(Src(f"nn.init.{ident(fill.function)}"), (Src(f"module.{ident(fill.tensor)}"), *keywords))
+        call = Invocation(
+            Src(f"nn.init.{ident(fill.function)}"), (Src(f"module.{ident(fill.tensor)}"), *keywords)
+        )
         if fill.tensor == "weight":
             lines += lay_out(call, "", 4)
             continue
@@ -241,5 +243,3 @@ def _distinct(graph: Graph) -> list[Graph]:
 
     collect(graph)
     return list(found.values())
-
-

@@ -45,7 +45,12 @@ def lit(value: object) -> Src:
 
 def ident(name: str) -> Src:
     """A name. Raises `ValueError` for what is not a plain ASCII identifier."""
-    if not name.isascii() or not name.isidentifier() or keyword.iskeyword(name) or keyword.issoftkeyword(name):
+    if (
+        not name.isascii()
+        or not name.isidentifier()
+        or keyword.iskeyword(name)
+        or keyword.issoftkeyword(name)
+    ):
         raise ValueError(f"not an identifier: {name!r}")
     return Src(name)
 

@@ -48,11 +48,15 @@ def render(architecture: Architecture) -> str:
     definitions = printer.definitions()
     support = [_support(name) for name in sorted(printer.support)]
     needs = "\n".join(line for definition in [*definitions, *support] for line in definition)
-    return _environment().get_template("module.py.j2").render(
-        summary=_summary(architecture),
-        header=_header(architecture),
-        imports=_imports(needs),
-        definitions=[*support, *definitions],
+    return (
+        _environment()
+        .get_template("module.py.j2")
+        .render(
+            summary=_summary(architecture),
+            header=_header(architecture),
+            imports=_imports(needs),
+            definitions=[*support, *definitions],
+        )
     )
 
 

@@ -66,7 +66,9 @@ class _Builder:
         values = {parameter.name: parameter.default or 0 for parameter in call.graph.parameters}
         values |= {name: evaluate(size, outer) for name, size in call.arguments}
         if call.graph.chain:
-            return nn.Sequential(*(each for member in chain(call.graph) for each in self.members(member[1], values)))
+            return nn.Sequential(
+                *(each for member in chain(call.graph) for each in self.members(member[1], values))
+            )
         plan_ = plan(call.graph)
         modules = {each.name: self.sub(each.held, values) for each in plan_.attributes}
         modules |= {name: self.call(filled, outer) for name, filled in call.fills}
@@ -100,5 +102,3 @@ def _bound(step: Step, values: Mapping[str, int]) -> Step:
         case ChannelPad(before, after):
             return replace(step, action=ChannelPad(evaluate(before, values), evaluate(after, values)))
     return step
-
-

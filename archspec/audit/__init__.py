@@ -1,0 +1,1 @@
+"""Holding networks against published numbers: three independent witnesses, one verdict a row."""

@@ -1,0 +1,5 @@
+"""`python -m archspec_cli`."""
+
+from archspec_cli import main
+
+main()

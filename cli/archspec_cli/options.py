@@ -1,0 +1,87 @@
+"""Arguments and options that several commands take, and how they load a spec."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from archspec_cli.output import settings
+
+if TYPE_CHECKING:
+    from archspec.api import Architecture
+
+
+def complete_spec(incomplete: str) -> list[str]:
+    """Shipped specs, for shell completion."""
+    from archspec.spec.library import spec_folder
+
+    folder = spec_folder()
+    names = (path.relative_to(folder).with_suffix("").as_posix() for path in sorted(folder.rglob("*.toml")))
+    return [name for name in names if name.startswith(incomplete)]
+
+
+Spec = Annotated[
+    str,
+    typer.Argument(
+        metavar="SPEC",
+        help="A spec file, the name of a shipped one (resnet50, cifar/resnet20), or - for stdin.",
+        autocompletion=complete_spec,
+    ),
+]
+Specs = Annotated[
+    list[str] | None, typer.Argument(metavar="[SPEC]...", help="Spec files.", autocompletion=complete_spec)
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a parameter or a field: n=18, norm.kind=group."),
+]
+AllowOutside = Annotated[
+    bool,
+    typer.Option(
+        "--allow-outside", help="Let extends leave the folder of the spec.", envvar="ARCHSPEC_ALLOW_OUTSIDE"
+    ),
+]
+MaxParams = Annotated[
+    int | None,
+    typer.Option("--max-params", min=1, help="Budget of parameters.", envvar="ARCHSPEC_MAX_PARAMS"),
+]
+MaxActivations = Annotated[
+    int | None,
+    typer.Option(
+        "--max-activations", min=1, help="Budget of activations.", envvar="ARCHSPEC_MAX_ACTIVATIONS"
+    ),
+]
+MaxLayers = Annotated[
+    int | None, typer.Option("--max-layers", min=1, help="Budget of layers.", envvar="ARCHSPEC_MAX_LAYERS")
+]
+
+
+def _json(value: bool) -> bool:
+    settings.json = settings.json or value
+    return value
+
+
+Json = Annotated[
+    bool, typer.Option("--json", help="One JSON document on stdout.", callback=_json, is_eager=True)
+]
+
+
+def load(
+    spec: str,
+    changes: list[str] | None = None,
+    *,
+    allow_outside: bool = False,
+    max_params: int | None = None,
+    max_activations: int | None = None,
+    max_layers: int | None = None,
+) -> Architecture:
+    """The architecture a command works on."""
+    from archspec import Budget
+    from archspec.api import load as load_architecture
+
+    usual = Budget()
+    budget = Budget(
+        max_params or usual.params, max_activations or usual.activations, max_layers or usual.layers
+    )
+    return load_architecture(spec, settings=changes or (), budget=budget, allow_outside=allow_outside)

@@ -1,0 +1,132 @@
+"""What all commands share: data to stdout, everything else to stderr, files whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
+
+import typer
+
+from archspec_cli import reports
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from archspec.errors import SpecError
+
+SCHEMA_VERSION = 1
+Item = TypeVar("Item")
+
+
+@dataclass(slots=True)
+class Settings:
+    """How this run talks. Set once, from the options before the command."""
+
+    color: Literal["auto", "always", "never"] = "auto"
+    quiet: bool = False
+    json: bool = False
+    format: reports.Format = "human"
+
+
+settings = Settings()
+
+
+def data(text: str) -> None:
+    """A result, to stdout."""
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+
+
+def say(text: str) -> None:
+    """A remark, to stderr."""
+    if not settings.quiet:
+        sys.stderr.write(reports.sanitize(text) + "\n")
+
+
+def emit_json(document: dict[str, Any]) -> None:
+    """The one JSON document of a run."""
+    data(json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2))
+
+
+def fail(message: str, hint: str = "") -> NoReturn:
+    """The user's mistake: said, and exit code 2."""
+    text = f"error: {message}" + (f"\n  = help: {hint}" if hint else "")
+    sys.stderr.write("\n".join(reports.sanitize(line) for line in text.split("\n")) + "\n")
+    raise typer.Exit(2)
+
+
+def use_color(stream: Any) -> bool:
+    """Whether a stream gets colors: as asked, by NO_COLOR and FORCE_COLOR, or on a terminal."""
+    if settings.color != "auto":
+        return settings.color == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or bool(stream.isatty())
+
+
+def report_diagnostics(error: SpecError) -> None:
+    """A spec's mistakes: to stderr for people, to stdout for programs."""
+    chosen: reports.Format = "json" if settings.json else settings.format
+    stream = sys.stdout if chosen == "json" else sys.stderr
+    text = reports.render(error.diagnostics, chosen, color=use_color(stream), sources=error.texts.get)
+    stream.write(text + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file so that it is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """Columns aligned for reading: the first `left` to the left, numbers to the right, the rest as it comes."""
+    lines = [list(header), *(list(row) for row in rows)]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(header))]
+    out = []
+    for line in lines:
+        cells = [
+            cell.ljust(width) if place < left or not _numeric(rows, place) else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        out.append("  ".join(cells).rstrip())
+    out.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(reports.sanitize(line) for line in out)
+
+
+def _numeric(rows: Sequence[Sequence[str]], place: int) -> bool:
+    cells = [row[place] for row in rows if row[place] not in ("", "-")]
+    return all(cell[0].isdigit() or cell[0] in "+-." for cell in cells)
+
+
+def progress(items: Sequence[Item], label: str) -> Iterator[Item]:
+    """The items, with a bar on a terminal and a plain line every two seconds in a pipe."""
+    if settings.quiet:
+        yield from items
+        return
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import track
+
+        yield from track(items, description=label, console=Console(stderr=True), transient=True)
+        return
+    last = time.monotonic()
+    for place, item in enumerate(items):
+        yield item
+        if time.monotonic() - last > 2:
+            last = time.monotonic()
+            say(f"{label}: {place + 1} of {len(items)}")
