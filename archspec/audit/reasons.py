@@ -11,7 +11,7 @@ from archspec.spec.documents import Document
 from archspec.spec.fields import shown
 from archspec.spec.load import resolve
 
-_WORDS = {
+_WORDS: dict[tuple[str, ...], str] = {
     ("defaults", "stride_on"): "stride on the {own} convolution",
     ("defaults", "shortcut"): "shortcut {own} in place of {reference}",
     ("norm", "kind"): "{own} normalisation in place of {reference}",

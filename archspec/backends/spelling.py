@@ -75,7 +75,7 @@ def spell(op: ops.Op, *, in_place: bool = False) -> Spelling:  # noqa: PLR0912 -
     """What an operation is called in PyTorch. Arguments that equal torch's defaults are left out."""
     match op:
         case ops.Conv2d():
-            said = (
+            said: tuple[tuple[str, Value, Value], ...] = (
                 ("stride", op.stride, 1),
                 ("padding", op.padding, 0),
                 ("dilation", op.dilation, 1),

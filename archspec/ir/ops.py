@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from functools import cache
 from math import prod
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 
 from archspec.sizes import evaluate
 
@@ -36,7 +36,7 @@ class ShapeError(ValueError):
 
 
 @cache
-def _members(kind: type) -> tuple[tuple[str, bool], ...]:
+def _members(kind: Any) -> tuple[tuple[str, bool], ...]:
     """The fields of an operation, and which of them are sizes."""
     return tuple((field.name, field.type == "Dim") for field in fields(kind))
 
@@ -48,15 +48,17 @@ class Operation:
 
     def bind(self, values: Mapping[str, Size]) -> Self:
         """The same operation with integers for its sizes."""
-        members = [
+        kind: Any = type(self)
+        members = (
             evaluate(getattr(self, name), values) if is_size else getattr(self, name)
-            for name, is_size in _members(type(self))
-        ]
-        return type(self)(*members)
+            for name, is_size in _members(kind)
+        )
+        return cast("Self", kind(*members))
 
     def sizes(self) -> dict[str, Size]:
         """The fields that are sizes, by name."""
-        return {name: getattr(self, name) for name, is_size in _members(type(self)) if is_size}
+        kind: Any = type(self)
+        return {name: getattr(self, name) for name, is_size in _members(kind) if is_size}
 
     def shape(self, *inputs: Shape) -> Shape:
         """The output's shape. Raises `ShapeError`."""

@@ -195,7 +195,8 @@ class Builder:
                 [Problem("AS112", "a pool has a window (size) or an output size, not both", (*loc, "output"))]
             )
         size, ceil = fixed(layer.size), layer.rounding == "ceil"
-        usual = 0 if ceil else combine("//", combine("-", size, 1), 2)
+        # a mean over padding is nobody's intention; a max pool's padding is what keeps n/2
+        usual = 0 if ceil or layer.pool == "average" else combine("//", combine("-", size, 1), 2)
         stride = size if layer.stride is None else fixed(layer.stride)
         padding = usual if layer.padding is None else fixed(layer.padding)
         kind = ops.MaxPool2d if layer.pool == "max" else ops.AvgPool2d

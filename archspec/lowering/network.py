@@ -174,10 +174,14 @@ class _Network:
         for node in call.graph.nodes:
             inputs = tuple(renamed[name] for name in node.inputs)
             body = node.body
-            assert not isinstance(body, (Call, Repeat)) and hasattr(body, "bind"), (
-                "gates are refused in sequential nets"
-            )
+            if not isinstance(body, ops.Operation):
+                raise ProblemsFound([_no_place_for_a_gate(loc)])
             renamed[node.name] = self.builder.op(body.bind(values), loc, inputs=inputs)
+
+
+def _no_place_for_a_gate(origin: Loc) -> Problem:
+    hint = 'keys = "resnet" keeps blocks, and gates in them'
+    return Problem("AS311", 'keys = "sequential" has no place for a gate', origin, hint, "key")
 
 
 def _call_of(node: Node) -> Call:
@@ -199,9 +203,7 @@ def _sequential(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
     """VGG's layout: `features` up to the last map, `classifier` behind the flattening."""
     refused = next((node for node in nodes if isinstance(node.body, (ops.Multiply, ops.Add))), None)
     if refused is not None:
-        raise ProblemsFound(
-            [Problem("AS311", 'keys = "sequential" has no place for a gate', refused.origin, at="key")]
-        )
+        raise ProblemsFound([_no_place_for_a_gate(refused.origin)])
     flatten = next(
         (place for place, node in enumerate(nodes) if isinstance(node.body, ops.Flatten)), len(nodes)
     )

@@ -28,7 +28,7 @@ About = Annotated[str, StringConstraints(max_length=2000)]
 def problem(code: str, message: str, hint: str = "") -> PydanticCustomError:
     """A field's error with archspec's own code and hint."""
     escaped = message.replace("{", "(").replace("}", ")")
-    return PydanticCustomError(code, escaped, {"hint": hint})  # type: ignore[arg-type]
+    return PydanticCustomError(code, escaped, {"hint": hint})
 
 
 def shown(value: object) -> str:

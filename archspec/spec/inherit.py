@@ -1,4 +1,4 @@
-"""`extends` and `--set`: several documents laid over each other, and the way back from a value to its line.
+"""`extends` and `--set`: documents laid over each other, and the way back from a value to its line.
 
 Tables merge, arrays are replaced, and `[stage.NAME]` changes one inherited stage. Nothing is copied into the
 result with its place: the place is looked up again, from the last document to the first, when it is asked for.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import reduce
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archspec.errors import Diagnostic, Problem, Related, SpecError, did_you_mean
@@ -16,6 +15,7 @@ from archspec.spec.documents import Document, fail, parse, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from archspec.errors import Loc, Span
 
@@ -89,11 +89,8 @@ def _overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _changed(stage: Any, changes: Mapping[str, Any]) -> Any:
-    change = (
-        changes.get(stage.get("name"))
-        if isinstance(stage, dict) and isinstance(stage.get("name"), str)
-        else None
-    )
+    name = stage.get("name") if isinstance(stage, dict) else None
+    change = changes.get(name) if isinstance(name, str) else None
     return _merge(stage, change) if isinstance(change, dict) else stage
 
 
@@ -124,10 +121,10 @@ def _stage_name(merged: Mapping[str, Any], place: str | int) -> str | None:
 
 def _present(value: Any, loc: Loc) -> bool:
     for key in loc:
-        if (isinstance(value, dict) and key in value) or (isinstance(value, list) and isinstance(key, int) and key < len(value)):
-            value = value[key]
-        else:
+        known = range(len(value)) if isinstance(value, list) else value
+        if not isinstance(known, (dict, range)) or key not in known:
             return False
+        value = value[key]
     return True
 
 

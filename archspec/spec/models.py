@@ -82,7 +82,7 @@ class Pool(Model):
     )
     stride: SizeField | None = Field(None, description="Default: the window's size.")
     padding: SizeField | None = Field(
-        None, description="Default (size - 1) // 2 when rounding down, 0 with ceil."
+        None, description="Default (size - 1) // 2 for a max pool that rounds down, else 0."
     )
     rounding: Literal["floor", "ceil"] = Field(
         "floor", description='"ceil" is Caffe\'s rounding of the output size.'

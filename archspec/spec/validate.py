@@ -141,5 +141,5 @@ def _not_one_of(detail: ErrorDetails, loc: Loc) -> Problem:
 
 def _bad_name(detail: ErrorDetails, loc: Loc) -> Problem:
     loc = loc[:-1] if loc and loc[-1] == "[key]" else loc
-    hint = "names start with a lower-case letter; letters, digits and _ follow (- and . too in a spec's name), 64 at most"
+    hint = "a lower-case letter, then letters, digits and _ (in a spec's name also - and .), at most 64"
     return Problem("AS113", f"{shown(detail['input'])} is not a name", loc, hint)

@@ -211,6 +211,7 @@ class Writer:
         self.text = ""
         self.keys: dict[Loc, tuple[int, int]] = {}
         self.values: dict[Loc, tuple[int, int]] = {}
+        self.last = (0, 0)
 
     def maybe(self) -> bool:
         return self.random.random() < 0.5
@@ -254,15 +255,10 @@ class Writer:
 
     def path(self, loc: Loc, skip: int = 0) -> None:
         """A key, dotted where the path below its table has several names. The first mention is its place."""
-        where = (0, 0)
         for depth in (depth for depth in range(skip, len(loc)) if isinstance(loc[depth], str)):
-            if where != (0, 0):
-                self.blank()
-                self.put(".")
-                self.blank()
-            where = self.put(self.name(str(loc[depth])))
-            self.keys.setdefault(loc[: depth + 1], where)
-        self.last = where
+            self.put(self.random.choice([".", " . ", "\t."]) if depth > skip else "")
+            self.last = self.put(self.name(str(loc[depth])))
+            self.keys.setdefault(loc[: depth + 1], self.last)
 
     def value(self, loc: Loc, value: Any) -> None:
         start = len(self.text)
@@ -272,11 +268,10 @@ class Writer:
             self.array(loc, value)
         elif isinstance(value, str):
             self.put(self.string(value))
+        elif hasattr(value, "isoformat"):
+            self.put(value.isoformat())
         else:
-            known = {True: "true", False: "false"}
-            self.put(
-                known[value] if isinstance(value, bool) else getattr(value, "isoformat", value.__repr__)()
-            )
+            self.put(repr(value).lower())
         self.values[loc] = (start, len(self.text))
 
     def array(self, loc: Loc, values: list[Any]) -> None:
@@ -311,17 +306,16 @@ class Writer:
         """A table under its header, or without one, or with the header after the tables that it holds."""
         below = {name: value for name, value in table.items() if self.has_headers(value)}
         pairs = {name: value for name, value in table.items() if name not in below}
-        header = (
-            self.random.choice(["first", "last"]) if loc and isinstance(loc[-1], str) and below else "first"
-        )
-        if header == "first":
+        late = bool(loc and below) and isinstance(loc[-1], str) and self.maybe()
+        if not late:
             self.head(loc, pairs)
         for name, value in below.items():
-            elements = [((*loc, name), value)] if isinstance(value, dict) else []
-            elements = elements or [((*loc, name, number), element) for number, element in enumerate(value)]
-            for inner, element in elements:
-                self.section(inner, element)
-        if header == "last" and (pairs or self.maybe()):
+            elements = (
+                {(): value} if isinstance(value, dict) else {(n,): held for n, held in enumerate(value)}
+            )
+            for number, element in elements.items():
+                self.section((*loc, name, *number), element)
+        if late and (pairs or self.maybe()):
             self.head(loc, pairs)
 
     def head(self, loc: Loc, pairs: dict[str, Any]) -> None:
@@ -394,14 +388,11 @@ def test_every_key_and_value_of_random_files_is_found(data: dict[str, Any], rand
         assert key == place(text, writer.keys.get(loc) or writer.values[loc])
         if loc in writer.keys and isinstance(loc[-1], str):
             assert tomllib.loads(f"{cut(text, key)} = 1") == {loc[-1]: 1}
-        spread = isinstance(held, dict) and (
-            loc not in writer.values or "\n" in text[slice(*writer.values[loc])]
-        )
-        assert value == (key if spread or loc not in writer.values else place(text, writer.values[loc]))
-        if not isinstance(held, dict) and loc in writer.values:
+        has_value, is_table = loc in writer.values, isinstance(held, dict)
+        spread = is_table and has_value and "\n" in text[slice(*writer.values[loc])]
+        assert value == (place(text, writer.values[loc]) if has_value and not spread else key)
+        if has_value and not is_table:
             read = tomllib.loads(f"v = {cut(text, value)}")["v"]
             assert (read, type(read)) == (held, type(held))
-        missing = (*loc, "no such key")
-        assert positions.find(missing, "value") == (
-            key if isinstance(held, dict) or loc not in writer.values else value
-        )
+        missing = positions.find((*loc, "no such key"), "value")
+        assert missing == (value if has_value and not is_table else key)

@@ -69,7 +69,10 @@ class Printer:
         arguments += [Src(f"{ident(name)}: nn.Module | None = None") for name in graph.slots]
         init = _signature(Src("__init__"), arguments, "None", 1)
         init.append(Src(f"{INDENT * 2}super().__init__()"))
-        init += [Src(f"{INDENT * 2}self.{name} = {name}") for name in stored_sizes(plan_)]
+        init += [
+            Src(f"{INDENT * 2}self.{ident(name)} = {size(kept)}")
+            for name, kept in stored_sizes(plan_).items()
+        ]
         init += self._attributes(plan_)
         return [*head, *init, Src(""), *forward_lines(plan_)]
 

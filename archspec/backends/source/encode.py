@@ -60,9 +60,9 @@ def parameter(name: str) -> Src:
     return ident(_PARAMETERS.get(name, name))
 
 
-def size(value: Size, *, owner: str = "") -> Src:
-    """A size as an expression; with `owner` its names are attributes of it: `self.stride`."""
-    return Src(text(value, lambda name: f"{owner}{parameter(name)}"))
+def size(value: Size) -> Src:
+    """A size as an expression over the parameters: `4 * width`."""
+    return Src(text(value, parameter))
 
 
 def value(given: object) -> Src:

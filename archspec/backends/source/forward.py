@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, assert_never
 
-from archspec.backends.source.encode import Src, ident, parameter, size
+from archspec.backends.source.encode import Src, ident, size
 from archspec.backends.source.layout import INDENT, WIDTH
 from archspec.backends.spelling import ChannelPad, Expression, Flattened, Operator, Strided
 from archspec.ir import ops
 from archspec.ir.graph import Call
-from archspec.sizes import names
 
 if TYPE_CHECKING:
     from archspec.backends.plan import Plan, Step
+    from archspec.sizes import Size
 
 _FOLDED_ONTO = (
     ops.BatchNorm2d,
@@ -25,19 +25,27 @@ _FOLDED_ONTO = (
 )
 
 
-def stored_sizes(plan: Plan) -> list[Src]:
-    """The parameters that `forward` needs, so that `__init__` keeps them."""
-    found = {name for step in plan.steps for value in _sizes(step.action) for name in names(value)}
-    return [parameter(name) for name in ("in", "out", "width", "stride") if name in found]
+def stored_sizes(plan: Plan) -> dict[str, Size]:
+    """The sizes that `forward` needs, by the name under which `__init__` keeps them."""
+    found = {name: value for step in plan.steps for name, value in _sizes(step.action).items()}
+    return {name: value for name, value in found.items() if not isinstance(value, int)}
 
 
-def _sizes(action: str | Expression) -> list[ops.Dim]:
+def _sizes(action: str | Expression) -> dict[str, Size]:
     match action:
         case Strided():
-            return [action.step]
+            return {"stride": action.step}
         case ChannelPad():
-            return [action.before, action.after]
-    return []
+            return {"before": action.before, "after": action.after}
+    return {}
+
+
+def _kept(expression: Expression) -> list[Src]:
+    """The sizes of an expression as `forward` writes them: a number, or the attribute that holds it."""
+    return [
+        size(value) if isinstance(value, int) else Src(f"self.{ident(name)}")
+        for name, value in _sizes(expression).items()
+    ]
 
 
 def forward_lines(plan: Plan) -> list[Src]:
@@ -91,10 +99,10 @@ def _expression(expression: Expression, operands: list[Src]) -> Src:
         case Flattened():
             return Src(f"{operands[0]}.flatten(1)")
         case Strided():
-            step = size(expression.step, owner="self.")
+            (step,) = _kept(expression)
             return Src(f"{operands[0]}[:, :, :: {step}, :: {step}]")
         case ChannelPad():
-            before, after = (size(each, owner="self.") for each in (expression.before, expression.after))
+            before, after = _kept(expression)
             return Src(f"F.pad({operands[0]}, (0, 0, 0, 0, {before}, {after}))")
         case _:
             assert_never(expression)

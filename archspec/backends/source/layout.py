@@ -8,6 +8,7 @@ from archspec.backends.source.encode import Src
 
 WIDTH = 88
 INDENT = "    "
+NOTHING = Src("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +17,8 @@ class Invocation:
 
     head: Src
     arguments: tuple[Invocation | Src, ...] = ()
-    prefix: Src = Src("")
-    suffix: Src = Src("")
+    prefix: Src = NOTHING
+    suffix: Src = NOTHING
 
 
 Code = Invocation | Src

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, assert_never
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 
-from archspec.backends.filling import Fill, Rule
 from archspec.backends.spelling import ChannelPad, Expression, Flattened, Operator, Strided
+from archspec.sizes import evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from archspec.backends.filling import Rule
     from archspec.backends.plan import Plan
 
 _OPERATORS = {"+": operator.add, "*": operator.mul}
@@ -62,11 +63,11 @@ class Network(Block):
     def init_weights(self) -> None:
         """Fills every parameter as the spec's `[init]` says, from torch's global generator."""
         for module in self.modules():
-            rule = self._rules.get(type(module))  # type: ignore[call-overload]
+            rule = self._rules.get(type(module))
             if rule is not None:
                 _fill(module, rule)
-            elif hasattr(module, "reset_parameters"):
-                module.reset_parameters()
+            else:
+                _reset(module)
         for module in self.modules():
             if isinstance(module, Block) and module._zero_norm is not None:
                 nn.init.zeros_(getattr(module, module._zero_norm).weight)
@@ -74,15 +75,18 @@ class Network(Block):
 
 def _fill(module: nn.Module, rule: Rule) -> None:
     if rule.reset:
-        module.reset_parameters()  # type: ignore[operator]
+        _reset(module)
     for fill in rule.fills:
         tensor = getattr(module, fill.tensor)
         if tensor is not None:
-            _call(fill, tensor)
+            getattr(nn.init, fill.function)(tensor, **dict(fill.keywords))
 
 
-def _call(fill: Fill, tensor: Tensor) -> None:
-    getattr(nn.init, fill.function)(tensor, **dict(fill.keywords))
+def _reset(module: nn.Module) -> None:
+    """Torch's own filling, for the modules that have one."""
+    reset = getattr(module, "reset_parameters", None)
+    if callable(reset):
+        reset()
 
 
 def _evaluate(expression: Expression, operands: list[Tensor]) -> Tensor:
@@ -93,8 +97,10 @@ def _evaluate(expression: Expression, operands: list[Tensor]) -> Tensor:
         case Flattened():
             return operands[0].flatten(1)
         case Strided():
-            return operands[0][:, :, :: expression.step, :: expression.step]  # type: ignore[misc]
+            step = evaluate(expression.step)
+            return operands[0][:, :, ::step, ::step]
         case ChannelPad():
-            return F.pad(operands[0], (0, 0, 0, 0, expression.before, expression.after))  # type: ignore[list-item]
+            padding = (0, 0, 0, 0, evaluate(expression.before), evaluate(expression.after))
+            return F.pad(operands[0], padding)
         case _:
             assert_never(expression)

@@ -14,6 +14,8 @@ from archspec_cli.output import data, fail, say, use_color
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from archspec.errors import Diagnostic
+
 _UNREADABLE = ("AS001", "AS002")
 
 
@@ -27,7 +29,7 @@ def run(
 ) -> None:
     if not specs:
         fail("no SPEC is given", "archspec check specs/*.toml")
-    found = []
+    found: list[Diagnostic] = []
     texts: dict[str, str] = {}
     for spec in specs:
         try:
