@@ -34,8 +34,9 @@ class Rule:
 
 
 def rules(init: Init) -> tuple[Rule, ...]:
-    """The rules of a spec, for convolutions and linear layers. Everything else resets itself."""
-    return (_rule("nn.Conv2d", init.conv, init), _rule("nn.Linear", init.linear, init))
+    """The rules of a spec, for convolutions and linear layers. What has no rule resets itself."""
+    both = (_rule("nn.Conv2d", init.conv, init), _rule("nn.Linear", init.linear, init))
+    return tuple(rule for rule in both if rule.fills)
 
 
 def _rule(module: str, kind: InitKind, init: Init) -> Rule:

@@ -12,6 +12,7 @@ import stat
 import sys
 import tomllib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from archspec.errors import Diagnostic, Problem, Related, Span, SpecError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from archspec.errors import Loc
+    from archspec.spec.positions import Positions
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 40
@@ -28,6 +30,14 @@ _SEGMENT = r"""(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')"""
 # tomllib takes quadratic time over a dotted key, so a long one is refused before it is parsed
 _LONG_KEY = re.compile(rf"(?<![A-Za-z0-9_-])(?:{_SEGMENT}[ \t]*+\.[ \t]*+){{{MAX_DEPTH}}}")
 _SYNTAX_PLACE = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$")
+
+
+@lru_cache(maxsize=16)
+def _positions(text: str, file: str) -> Positions:
+    """The places in a text. A hostile file has thousands of mistakes, and one index serves them all."""
+    from archspec.spec.positions import index  # the grammar is only loaded for an error
+
+    return index(text, file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +51,7 @@ class Document:
 
     def span(self, problem_loc: Loc, at: str) -> Span:
         """Where a field stands, or its nearest known ancestor."""
-        from archspec.spec.positions import index
-
-        return index(self.text, self.file).find(problem_loc, "key" if at == "key" else "value")
+        return _positions(self.text, self.file).find(problem_loc, "key" if at == "key" else "value")
 
     def diagnostic(self, problem: Problem) -> Diagnostic:
         """A problem of this document alone."""

@@ -6,7 +6,6 @@ happens only when there is something to report, hence the imports inside `index`
 
 from __future__ import annotations
 
-import re
 import tomllib
 from bisect import bisect_right
 from dataclasses import dataclass, field
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 # No honest spec nests this deep; a hostile one costs no more than this, and deeper things have no place.
 MAX_DEPTH = 100
 _KEY_TYPES = frozenset({"bare_key", "quoted_key", "dotted_key"})
-# TOML allows blanks between the backslash that continues a line and the line's end; the grammar does not.
-_CONTINUATION = re.compile(rb"(?<!\\)((?:\\\\)*)\\(?=[ \t]+\r?\n)")
 
 # Byte offsets, because few of them are ever turned into lines and columns.
 _Range = tuple[int, int]
@@ -88,9 +85,7 @@ def index(text: str, file: str) -> Positions:
 
     # A lone surrogate has no UTF-8 form; any one character in its place keeps the columns right.
     data = text.encode("utf-8", "replace")
-    parser = Parser(Language(tree_sitter_toml.language()))
-    # The blank that hides a continuation from the parser keeps every offset as it is in `data`.
-    tree = parser.parse(_CONTINUATION.sub(rb"\1 ", data))
+    tree = Parser(Language(tree_sitter_toml.language())).parse(data)
     root = _Place()
     top = tree.root_node.named_children
     work: list[_Work] = list(_entries(root, top, 0, data))
@@ -176,7 +171,7 @@ def _name(node: Node, data: bytes) -> str:
     text = data[node.start_byte : node.end_byte].decode()
     if node.type != "quoted_key":
         return text
-    if text.startswith("'") or "\\" not in text:
+    if "\\" not in text:
         return text[1:-1]
     try:
         return str(tomllib.loads(f"key = {text}")["key"])

@@ -103,7 +103,7 @@ class _Human:
         if span.file not in self._lines:
             text = self._sources(span.file)
             # Not `splitlines`, which also splits where TOML does not: form feed, U+2028 and more.
-            self._lines[span.file] = [] if text is None else text.split("\n")
+            self._lines[span.file] = text.split("\n") if text else []
         lines = self._lines[span.file]
         return lines[span.line - 1].removesuffix("\r") if 0 < span.line <= len(lines) else None
 

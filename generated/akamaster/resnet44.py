@@ -84,10 +84,7 @@ class ResNet44(nn.Module):
     def init_weights(self) -> None:
         """Convolutions: He normal (fan-in). Linear layers: He normal (fan-in)."""
         for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                module.reset_parameters()
-                nn.init.kaiming_normal_(module.weight, mode="fan_in")
-            elif isinstance(module, nn.Linear):
+            if isinstance(module, (nn.Conv2d, nn.Linear)):
                 module.reset_parameters()
                 nn.init.kaiming_normal_(module.weight, mode="fan_in")
             elif hasattr(module, "reset_parameters"):

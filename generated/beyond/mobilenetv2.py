@@ -66,7 +66,7 @@ class InvertedBlock(nn.Module):
         return self.bn3(self.conv3(x))
 
 
-class PlainInvertedBlock(nn.Module):
+class ResidualInvertedBlock(nn.Module):
     """A 1x1 widens sixfold, a depthwise 3x3, a linear 1x1 narrows (Sandler et al. 2018,
     Table 1).
     """
@@ -108,23 +108,23 @@ class MobileNetV2(nn.Module):
         self.layer1 = nn.Sequential(SeparableBlock(32, 16))
         self.layer2 = nn.Sequential(
             InvertedBlock(16, 24, stride=2),
-            PlainInvertedBlock(24, 24),
+            ResidualInvertedBlock(24, 24),
         )
         self.layer3 = nn.Sequential(
             InvertedBlock(24, 32, stride=2),
-            *(PlainInvertedBlock(32, 32) for _ in range(2)),
+            *(ResidualInvertedBlock(32, 32) for _ in range(2)),
         )
         self.layer4 = nn.Sequential(
             InvertedBlock(32, 64, stride=2),
-            *(PlainInvertedBlock(64, 64) for _ in range(3)),
+            *(ResidualInvertedBlock(64, 64) for _ in range(3)),
         )
         self.layer5 = nn.Sequential(
             InvertedBlock(64, 96),
-            *(PlainInvertedBlock(96, 96) for _ in range(2)),
+            *(ResidualInvertedBlock(96, 96) for _ in range(2)),
         )
         self.layer6 = nn.Sequential(
             InvertedBlock(96, 160, stride=2),
-            *(PlainInvertedBlock(160, 160) for _ in range(2)),
+            *(ResidualInvertedBlock(160, 160) for _ in range(2)),
         )
         self.layer7 = nn.Sequential(InvertedBlock(160, 320))
         self.conv2 = nn.Conv2d(320, 1280, 1, bias=False)

@@ -82,11 +82,7 @@ class ResNet44(nn.Module):
     def init_weights(self) -> None:
         """Convolutions: He normal (fan-in). Linear layers: He normal (fan-in)."""
         for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_in")
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-            elif isinstance(module, nn.Linear):
+            if isinstance(module, (nn.Conv2d, nn.Linear)):
                 nn.init.kaiming_normal_(module.weight, mode="fan_in")
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)

@@ -99,8 +99,6 @@ class ResNet152(nn.Module):
             if isinstance(module, nn.Conv2d):
                 module.reset_parameters()
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
-            elif isinstance(module, nn.Linear):
-                module.reset_parameters()
             elif hasattr(module, "reset_parameters"):
                 module.reset_parameters()
 

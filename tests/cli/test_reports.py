@@ -126,26 +126,23 @@ def test_a_long_hint_goes_below() -> None:
 def test_the_mark_stands_under_what_it_marks(line: str, columns: str, shown: str, marks: str) -> None:
     quoted = [f"1 | {shown}".rstrip(), f"  | {marks}"]
     assert human(f"{line}\nnext", f"1:{columns}").split("\n") == [
-        " --> specs/x.toml:1:" + columns.split("-")[0],
+        " --> specs/x.toml:1:" + columns.split("-", maxsplit=1)[0],
         "  |",
         *quoted,
     ]
 
 
-@pytest.mark.parametrize("column", [1, 30, 99, 150, 5000, 99_990, 99_996])
+@pytest.mark.parametrize("column", [2, 30, 99, 150, 5000, 99_990, 100_000])
 @pytest.mark.parametrize("fill", ["a", "\u8a9e", "\t", "\x1b", "\u0301"])
 def test_a_long_line_is_cut_to_a_window_around_the_mark(column: int, fill: str) -> None:
-    text = fill * (column - 1) + "WRONG" + fill * (100_000 - column - 4)
+    text = "<" + fill * (column - 2) + "WRONG" + fill * (100_000 - column) + ">"
     _, _, shown, marks = human(text, f"1:{column}-{column + 5}", "hint").split("\n")
-    quoted, indent = (
-        shown.removeprefix("1 | "),
-        len(marks) - len(marks.removeprefix("  |").lstrip()) - len("  | "),
-    )
+    quoted, mark = shown.removeprefix("1 | "), marks.removeprefix("  | ")
     assert columns_of(quoted) <= WINDOW + 2
-    assert columns_of(quoted[: quoted.index("WRONG")]) == indent
-    assert marks.split()[1] == "^^^^^"
-    assert quoted.startswith("\u2026") == (column > WINDOW)
-    assert quoted.endswith("\u2026") == (column < 99_900)
+    assert mark == " " * columns_of(quoted[: quoted.index("WRONG")]) + "^^^^^ hint"
+    assert quoted.startswith("\u2026" if column > WINDOW else ("<", "\u2026"))
+    assert quoted.startswith("\u2026") == ("<" not in quoted)
+    assert quoted.endswith("\u2026") == (">" not in quoted)
 
 
 def columns_of(text: str) -> int:
@@ -162,6 +159,35 @@ def test_a_mark_longer_than_the_window_ends_with_it() -> None:
 def test_a_line_that_the_file_does_not_have_is_not_quoted(place: str) -> None:
     assert " | " not in human("a = 1\n", place, "hint")
     assert "= hint: hint" in human("a = 1\n", place, "hint")
+    assert human("", place.replace("3:", "1:"), "hint").count("|") == 0
+
+
+def test_a_bar_joins_excerpts_only() -> None:
+    related = [Related(file, span("1:1-2", file)) for file in ("none", "some", "last")]
+    diagnostic = Diagnostic("AS1", "bad", span("1:1-2", "some"), related=tuple(related))
+    report = render([diagnostic], "human", color=False, sources={"some": "abc"}.get)
+    assert (
+        report
+        == """\
+error[AS1]: bad
+ --> some:1:1
+  |
+1 | abc
+  | ^
+  |
+ ::: none:1:1
+  = note: none
+ ::: some:1:1
+  |
+1 | abc
+  | - some
+  |
+ ::: last:1:1
+  = note: last
+  = help: archspec explain AS1
+
+1 error in some"""
+    )
 
 
 def test_colors() -> None:

@@ -141,6 +141,7 @@ def test_the_own_header_of_a_table_wins_over_a_mention() -> None:
 
 
 def test_a_continued_line_may_have_blanks_after_its_backslash() -> None:
+    # The grammar takes such a string for broken, though TOML allows it; its place must not suffer.
     text = 'a = """x \\  \n   y\\\\\\ \t\r\n"""\nb = \'\'\'\\ \n\'\'\'\n"\\\\ " = 3\n'
     data = tomllib.loads(text)
     assert data == {"a": "x y\\", "b": "\\ \n", "\\ ": 3}

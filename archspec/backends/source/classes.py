@@ -13,6 +13,7 @@ from archspec.backends.source.forward import forward_lines, stored_sizes
 from archspec.backends.source.layout import INDENT, WIDTH, Code, Invocation, lay_out
 from archspec.backends.spelling import Module
 from archspec.ir.graph import Call, Graph, Node, Repeat
+from archspec.ir.ops import Add
 from archspec.sizes import Size, substitute
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Printer:
         if id(graph) not in self._names:
             wanted = ident(graph.name) if graph.chain else class_name(graph.name, _SUFFIX[graph.role])
             if wanted in self._taken:
-                wanted = Src(f"{'Residual' if graph.slots else 'Plain'}{wanted}")
+                wanted = Src(f"{'Residual' if _adds(graph) else 'Plain'}{wanted}")
             while wanted in self._taken:
                 wanted = Src(f"{wanted}2")
             self._taken.add(wanted)
@@ -140,11 +141,11 @@ class Printer:
         lines = [Src(f"{INDENT}def init_weights(self) -> None:"), *_docstring(described(init), 2)]
         lines.append(Src(f"{INDENT * 2}for module in self.modules():"))
         word = "if"
-        for rule in rules(init):
-            lines.append(Src(f"{INDENT * 3}{word} isinstance(module, {rule.module}):"))
+        for kinds, rule in _merged(rules(init)):
+            lines.append(Src(f"{INDENT * 3}{word} isinstance(module, {kinds}):"))
             lines += _rule_lines(rule)
             word = "elif"
-        lines.append(Src(f'{INDENT * 3}elif hasattr(module, "reset_parameters"):'))
+        lines.append(Src(f'{INDENT * 3}{word} hasattr(module, "reset_parameters"):'))
         lines.append(Src(f"{INDENT * 4}module.reset_parameters()"))
         return lines + (self._zero_lines() if init.zero_last_norm else [])
 
@@ -159,9 +160,14 @@ class Printer:
 
 
 def _adds(graph: Graph) -> bool:
-    from archspec.ir.ops import Add
-
     return any(isinstance(node.body, Add) for node in graph.nodes)
+
+
+def _merged(given: tuple[Rule, ...]) -> list[tuple[Src, Rule]]:
+    """The rules with their modules; one branch where all are treated alike."""
+    if len(given) > 1 and len({(rule.reset, rule.fills) for rule in given}) == 1:
+        return [(Src(f"({', '.join(rule.module for rule in given)})"), given[0])]
+    return [(Src(rule.module), rule) for rule in given]
 
 
 def _argument(given: object, values: Mapping[str, Size]) -> Src:
@@ -182,7 +188,7 @@ def _rule_lines(rule: Rule) -> list[Src]:
             continue
         lines.append(Src(f"{INDENT * 4}if module.{ident(fill.tensor)} is not None:"))
         lines += lay_out(call, "", 5)
-    return lines or [Src(f"{INDENT * 4}pass")]
+    return lines
 
 
 def _parameters(graph: Graph) -> list[Src]:
