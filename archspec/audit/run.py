@@ -11,7 +11,7 @@ from archspec.api import Architecture, load
 from archspec.audit.reasons import differences
 from archspec.audit.table import Network, Published, Row, metadata
 from archspec.audit.verdict import Judgement, Verdict, judge, same
-from archspec.audit.witness import WITNESSES, Testimony, WitnessName, testimony
+from archspec.audit.witness import WITNESSES, Testimony, WitnessName, hear
 from archspec.ir.ops import dims
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Subject:
 
     @cached_property
     def testimonies(self) -> dict[WitnessName, Testimony]:
-        return {name: testimony(self.architecture, name) for name in self.names}
+        return {name: hear(self.architecture, name) for name in self.names}
 
     def counts(self, row: Row) -> dict[WitnessName, Count]:
         """What each witness says about a row."""

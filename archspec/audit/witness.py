@@ -37,7 +37,7 @@ class Testimony:
     outputs: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
-def testimony(architecture: Architecture, witness: WitnessName) -> Testimony:
+def hear(architecture: Architecture, witness: WitnessName) -> Testimony:
     """One witness's counts of an architecture."""
     return {"graph": _graph, "fvcore": _fvcore, "torch": _torch}[witness](architecture)
 

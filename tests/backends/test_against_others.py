@@ -54,7 +54,11 @@ def _same_outputs(spec: str, reference: nn.Module, weights: dict[str, Any], batc
         ours, theirs = live.eval()(batch), reference.eval()(batch)
     # outputs that hardly depend on the image would prove nothing about early layers
     assert (theirs[0] - theirs[1]).abs().max() > 1e-3 * theirs.abs().max()
-    assert torch.equal(ours, theirs)
+    if "caffe" in spec:
+        # pool5 is a 7x7 window there; torch sums a window and a whole map in different orders
+        assert (ours - theirs).abs().max() < 1e-5 * theirs.abs().max()
+    else:
+        assert torch.equal(ours, theirs)
 
 
 @pytest.mark.parametrize("spec", REFERENCES)

@@ -35,9 +35,14 @@ def test_printed_and_live_networks_are_one_function(spec: str) -> None:
     torch.manual_seed(3)
     other = twin.train()(batch)
     assert torch.isfinite(one).all()
-    assert torch.equal(one, other)
+    assert _same_bits(one, other)
     pairs = zip(gradients(live, batch), gradients(twin, batch), strict=True)
-    assert all(torch.equal(left, right) for left, right in pairs)
+    assert all(_same_bits(left, right) for left, right in pairs)
+
+
+def _same_bits(left: torch.Tensor, right: torch.Tensor) -> bool:
+    """Equality of bits: the gradients of a plain net of 1202 layers are not numbers, and equal all the same."""
+    return torch.equal(left.view(torch.int32), right.view(torch.int32))
 
 
 @pytest.mark.parametrize("spec", SPECS)
