@@ -81,14 +81,18 @@ def test_table_1s_rows_are_there() -> None:
     ]
 
 
-@pytest.mark.parametrize(("option", "projections"), [("none", 0), ("A", 0), ("B", 3), ("C", 16), ("identity", 0)])
+@pytest.mark.parametrize(
+    ("option", "projections"), [("none", 0), ("A", 0), ("B", 3), ("C", 16), ("identity", 0)]
+)
 def test_projections_of_34_layers(option: str, projections: int) -> None:
     declared = archspec.load("specs/resnet34.toml", settings=[f"defaults.shortcut={option}"])
     assert declared.measure.total.projections == projections
     assert declared.measure.total.layers == 34
 
 
-@pytest.mark.parametrize(("setting", "layers"), [("n=18", 110), ("depth=110", 110), ("n=9", 56), ("depth=56", 56)])
+@pytest.mark.parametrize(
+    ("setting", "layers"), [("n=18", 110), ("depth=110", 110), ("n=9", 56), ("depth=56", 56)]
+)
 def test_one_file_holds_the_cifar_family(setting: str, layers: int) -> None:
     assert archspec.load("specs/cifar/resnet20.toml", settings=[setting]).measure.total.layers == layers
 

@@ -112,7 +112,7 @@ class Walk:
 
     def _repeat(self, repeat: Repeat, node: Node, shape: Shape, frame: _Frame) -> Shape:
         output = self._call(repeat.call, shape, frame, frame.at(node, repeat.times))
-        if output != shape and repeat.times > 1:
+        if output != shape and repeat.times > 1 and not self.problems:
             message = f"a repeated block changes {dims(shape)} to {dims(output)}, so it cannot follow itself"
             raise ProblemsFound([*self.problems, Problem("AS301", message, node.origin)])
         return output

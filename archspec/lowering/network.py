@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from archspec.errors import Loc, Problem, ProblemsFound
@@ -136,20 +137,24 @@ class _Network:
             )
         block = self._type(name)
         kind = stage.shortcut or self.spec.defaults.shortcut
+        first = {"in": self.shape[0], "width": width, "stride": stride}
         try:
-            first = {"in": self.shape[0], "width": width, "stride": stride}
-            calls = [block_call(block, kind, first)]
             rest = {"in": block.channels(self.shape[0], width), "width": width, "stride": 1}
-            calls += [block_call(block, kind, rest)] if depth > 1 else []
+            calls = [self._block(block, kind, first, loc)]
+            calls += [self._block(block, kind, rest, loc)] if depth > 1 else []
         except SizeError as error:
             raise ProblemsFound(
                 [Problem("AS307", f"a size of the block has no value: {error}", loc)]
             ) from error
-        except ProblemsFound as found:
-            raise ProblemsFound(
-                [Problem(each.code, each.message, loc, each.hint, "key") for each in found.problems]
-            ) from found
         return Call(_stage_graph(stage.name, calls, depth, loc))
+
+    def _block(self, block: BlockType, kind: models.Shortcut, sizes: dict[str, int], loc: Loc) -> Call:
+        try:
+            return block_call(block, kind, sizes)
+        except ProblemsFound as found:
+            # a projection fits everywhere: what comes behind this stage can still be checked
+            self.walk.problems += [replace(each, loc=loc, at="key") for each in found.problems]
+            return block_call(block, "B", sizes)
 
     def _type(self, name: str) -> BlockType:
         if name not in self.types:

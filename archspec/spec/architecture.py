@@ -50,7 +50,12 @@ class Architecture:
         except SizeError as error:
             raise ProblemsFound([Problem("AS307", f"the size has no value: {error}", loc)]) from error
         if not low <= value <= high:
-            raise ProblemsFound([Problem("AS104", f"{value} is out of range: {low} to {high}", loc)])
+            notes = tuple(
+                Note(("params", name), f"{name} is {self.params[name]}") for name in sorted(names(size))
+            )
+            raise ProblemsFound(
+                [Problem("AS104", f"{value} is out of range: {low} to {high}", loc, notes=notes)]
+            )
         return value
 
     def fixed(self, size: Size) -> Size:

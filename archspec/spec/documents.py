@@ -69,10 +69,9 @@ def fail(
     return SpecError([Diagnostic(code, message, span, hint)], {file: text})
 
 
-def read(path: Path, shown_as: str | None = None) -> Document:
+def read(path: Path, hint: str = "") -> Document:
     """A spec file. Raises `SpecError` for what cannot be read, is not a plain file, or is not TOML."""
-    file = shown_as if shown_as is not None else str(path)
-    return parse(_read_bytes(path, file), file, path)
+    return parse(_read_bytes(path, str(path), hint), str(path), path)
 
 
 def read_stdin() -> Document:
@@ -80,12 +79,14 @@ def read_stdin() -> Document:
     return parse(sys.stdin.buffer.read(MAX_BYTES + 1), "<stdin>", None)
 
 
-def _read_bytes(path: Path, file: str) -> bytes:
+def _read_bytes(path: Path, file: str, hint: str) -> bytes:
     try:
         # O_NONBLOCK: opening a FIFO must not wait for a writer
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except FileNotFoundError as error:
-        raise fail(file, "AS001", "no such file", _similar_file(path)) from error
+        # a word without an ending names a shipped spec more likely than a file
+        hints = (_similar_file(path), hint) if path.suffix else (hint, _similar_file(path))
+        raise fail(file, "AS001", "no such file", hints[0] or hints[1]) from error
     except (OSError, ValueError) as error:
         raise fail(file, "AS001", f"cannot be read: {_reason(error)}") from error
     with os.fdopen(descriptor, "rb") as stream:

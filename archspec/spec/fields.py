@@ -35,6 +35,7 @@ def shown(value: object) -> str:
     """A value for a message: short, on one line."""
     try:
         written = f'"{value}"' if isinstance(value, str) else repr(value)
+        written = written.lower() if isinstance(value, bool) else written
     except ValueError:  # an integer past Python's own limit for printing
         return "a huge integer"
     return written if len(written) <= 60 else written[:57] + "..."

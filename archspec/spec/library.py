@@ -34,6 +34,12 @@ def spec_folder() -> Path:
     return packaged if packaged.is_dir() else _PACKAGE.parent / "specs"
 
 
+def shipped_names() -> list[str]:
+    """The shipped specs, as `find_spec` takes them: resnet50, cifar/resnet20."""
+    folder = spec_folder()
+    return [path.relative_to(folder).with_suffix("").as_posix() for path in sorted(folder.rglob("*.toml"))]
+
+
 def find_spec(name: str) -> Path:
     """A spec by path, or a shipped one by name: `resnet50`, `cifar/resnet20`, `specs/resnet50.toml`."""
     path = Path(name)

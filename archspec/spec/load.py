@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from archspec.errors import Problem, ProblemsFound
+from archspec.errors import Problem, ProblemsFound, nearest
 from archspec.spec import documents, library
 from archspec.spec.architecture import Architecture, parameters
 from archspec.spec.inherit import Sources, assignments, gather, stage_problems
@@ -25,8 +25,18 @@ def load_spec(
     allow_outside: bool = False,
 ) -> Architecture:
     """A declared architecture by path, by shipped name, or from standard input (`-`). Raises `SpecError`."""
-    first = documents.read_stdin() if str(name) == "-" else documents.read(library.find_spec(str(name)))
+    first = (
+        documents.read_stdin()
+        if str(name) == "-"
+        else documents.read(library.find_spec(str(name)), hint=_shipped(str(name)))
+    )
     return resolve(first, params, settings, allow_outside=allow_outside)
+
+
+def _shipped(name: str) -> str:
+    """A shipped spec's name that comes close to what was typed."""
+    match = nearest(name.removesuffix(".toml"), library.shipped_names())
+    return f'did you mean "{match}"?' if match else ""
 
 
 def resolve(

@@ -17,7 +17,6 @@ from pydantic import (
     WrapValidator,
     field_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from archspec.ir.ops import ActivationKind
 from archspec.sizes import Var
@@ -301,18 +300,4 @@ class Spec(Model):
     def _known_format(cls, value: Any) -> Any:
         if value != 1 or isinstance(value, bool):
             raise problem("AS105", f"unknown format {shown(value)}: this archspec reads format 1")
-        return value
-
-    @field_validator("stages", mode="after")
-    @classmethod
-    def _distinct_stages(cls, value: tuple[Stage, ...]) -> tuple[Stage, ...]:
-        seen: dict[str, int] = {}
-        for place, stage in enumerate(value):
-            if stage.name in seen:
-                raise PydanticCustomError(
-                    "AS109",
-                    "two stages are named {stage}",
-                    {"stage": stage.name, "at": (place, "name"), "also": (seen[stage.name], "name")},
-                )
-            seen[stage.name] = place
         return value

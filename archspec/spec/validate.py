@@ -40,10 +40,29 @@ def validated(merged: Mapping[str, Any]) -> Spec | list[Problem]:
         "blocks": library.block_names() | (set(blocks) if isinstance(blocks, dict) else set()),
         "in_block": False,
     }
+    twins = _twin_stages(merged.get("stages"))
     try:
-        return Spec.model_validate(merged, context=context)
+        spec = Spec.model_validate(merged, context=context)
     except ValidationError as error:
-        return problems(error, Spec, merged)
+        return [*twins, *problems(error, Spec, merged)]
+    return twins or spec
+
+
+def _twin_stages(stages: Any) -> list[Problem]:
+    """Stages that share a name. Looked for before validation, so that other mistakes do not hide it."""
+    first: dict[str, int] = {}
+    found = []
+    for place, stage in enumerate(stages if isinstance(stages, list) else []):
+        name = stage.get("name") if isinstance(stage, dict) else None
+        if not isinstance(name, str):
+            continue
+        if name in first:
+            notes = (Note(("stages", first[name], "name"), "the first is here"),)
+            found.append(
+                Problem("AS109", f'two stages are named "{name}"', ("stages", place, "name"), notes=notes)
+            )
+        first.setdefault(name, place)
+    return found[:MAX_PROBLEMS]
 
 
 def problems(error: ValidationError, model: type[BaseModel], table: Mapping[str, Any]) -> list[Problem]:
@@ -54,11 +73,6 @@ def problems(error: ValidationError, model: type[BaseModel], table: Mapping[str,
 def _problem(detail: ErrorDetails, model: type[BaseModel], merged: Mapping[str, Any]) -> Problem:
     kind, context = detail["type"], detail.get("ctx", {})
     loc: Loc = tuple(part for part in detail["loc"] if not (isinstance(part, str) and part.startswith("<")))
-    if kind == "AS109":
-        notes = (Note((*loc, *context["also"]), "the first is here"),)
-        return Problem(
-            "AS109", f'two stages are named "{context["stage"]}"', (*loc, *context["at"]), notes=notes
-        )
     if kind.startswith("AS"):
         return Problem(kind, detail["msg"], loc, context.get("hint", ""))
     if kind == "extra_forbidden":

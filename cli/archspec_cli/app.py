@@ -62,7 +62,7 @@ def _options(
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Results and errors only.", envvar="ARCHSPEC_QUIET")
     ] = False,
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback does the work
         bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:

@@ -14,11 +14,9 @@ if TYPE_CHECKING:
 
 def complete_spec(incomplete: str) -> list[str]:
     """Shipped specs, for shell completion."""
-    from archspec.spec.library import spec_folder
+    from archspec.spec.library import shipped_names
 
-    folder = spec_folder()
-    names = (path.relative_to(folder).with_suffix("").as_posix() for path in sorted(folder.rglob("*.toml")))
-    return [name for name in names if name.startswith(incomplete)]
+    return [name for name in shipped_names() if name.startswith(incomplete)]
 
 
 Spec = Annotated[

@@ -45,7 +45,9 @@ def test_the_papers_table_is_whole() -> None:
     assert {each.network for each in rows if each.place == "Table 6"} >= {
         f"ResNet-{depth}" for depth in (20, 32, 44, 56, 110, 1202)
     }
-    assert {each.convention for each in rows if each.network == "VGG-16" and each.quantity == "macs"} == {"conv"}
+    assert {each.convention for each in rows if each.network == "VGG-16" and each.quantity == "macs"} == {
+        "conv"
+    }
     assert [each.verdict for each in rows if each.network == "ResNet-50" and each.quantity == "macs"] == [
         "within-one-unit"
     ]
@@ -76,7 +78,10 @@ def test_option_b_for_a_differs_by_its_parameters() -> None:
         findings = _other(ROOT / f"specs/resnet{depth}-b.toml")
         row = _row(findings, "params")
         assert row.verdict == "differs"
-        assert f"shortcut B in place of A adds 19,267,584 multiply-adds and adds {extra:,} parameters" in row.reason
+        assert (
+            f"shortcut B in place of A adds 19,267,584 multiply-adds and adds {extra:,} parameters"
+            in row.reason
+        )
 
 
 def test_option_c_differs() -> None:
@@ -95,11 +100,16 @@ def test_option_b_shows_in_table_6(depth: int, verdict: str) -> None:
 def test_a_difference_that_counts_cannot_show_is_still_said() -> None:
     findings = _other(ROOT / "specs/akamaster/resnet20.toml")
     assert all(each.verdict == "rounds" for each in findings)
-    assert 'defaults.pad = "both" in place of "end" changes the function, not the counts' in _row(findings, "params").reason
+    assert (
+        'defaults.pad = "both" in place of "end" changes the function, not the counts'
+        in _row(findings, "params").reason
+    )
 
 
 def test_an_equal_function_has_nothing_to_say() -> None:
-    assert all(not each.reason for each in _other(ROOT / "specs/facebook/cifar-resnet20.toml", network="resnet20"))
+    assert all(
+        not each.reason for each in _other(ROOT / "specs/facebook/cifar-resnet20.toml", network="resnet20")
+    )
 
 
 @pytest.mark.parametrize(

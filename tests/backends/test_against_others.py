@@ -80,7 +80,9 @@ def test_torchvisions_weights_load_by_key_and_give_its_outputs(spec: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "make", [MobileNetV2, lambda: torchvision.models.mobilenet_v2(weights=None)], ids=["reference", "torchvision"]
+    "make",
+    [MobileNetV2, lambda: torchvision.models.mobilenet_v2(weights=None)],
+    ids=["reference", "torchvision"],
 )
 def test_mobilenet_takes_weights_in_order(make: Callable[[], nn.Module]) -> None:
     spec = "specs/beyond/mobilenetv2.toml"

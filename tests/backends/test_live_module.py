@@ -110,5 +110,7 @@ def test_representation_names_the_blocks() -> None:
 
 def test_half_precision_and_channels_last_run() -> None:
     module = _module("specs/cifar/resnet20.toml").to(torch.bfloat16, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    batch = images(architecture("specs/cifar/resnet20.toml")).to(torch.bfloat16, memory_format=torch.channels_last)
+    batch = images(architecture("specs/cifar/resnet20.toml")).to(
+        torch.bfloat16, memory_format=torch.channels_last
+    )
     assert module(batch).dtype == torch.bfloat16
