@@ -10,7 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from archspec.api import Architecture, build, load, source
+    from archspec.api import build, load, source
+    from archspec.architecture import Architecture
     from archspec.errors import Diagnostic, SpecError
     from archspec.passes.budget import Budget
 
@@ -18,7 +19,7 @@ __version__ = "0.1.0"
 __all__ = ["Architecture", "Budget", "Diagnostic", "SpecError", "build", "load", "source"]
 
 _HOMES = {
-    "Architecture": "archspec.api",
+    "Architecture": "archspec.architecture",
     "Budget": "archspec.passes.budget",
     "Diagnostic": "archspec.errors",
     "SpecError": "archspec.errors",

@@ -10,7 +10,7 @@ from archspec.passes.flatten import parameters
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from archspec.api import Architecture
+    from archspec.architecture import Architecture
     from archspec.ir.ops import Shape
 
 # what does not change the function

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import archspec
 
 if TYPE_CHECKING:
-    from archspec.api import Architecture
+    from archspec.architecture import Architecture
 
 ROOT = Path(__file__).parent.parent
 SPECS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "specs").rglob("*.toml"))

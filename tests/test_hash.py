@@ -68,7 +68,7 @@ def test_equal_functions_of_different_files_have_one_hash() -> None:
 def test_the_resolved_spec_is_the_spec(spec: str) -> None:
     declared = architecture(spec)
     text = tomli_w.dumps(declared.declared.resolved())
-    again = archspec.api.compiled(resolve(parse(text.encode(), "resolved.toml", None)))
+    again = archspec.architecture.compiled(resolve(parse(text.encode(), "resolved.toml", None)))
     assert again.hash == declared.hash
     assert again.declared.resolved() == declared.declared.resolved()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 
-from archspec.api import Architecture, compiled
+from archspec.architecture import Architecture, compiled
 from archspec.compare import Change, function_fields
 from archspec.errors import SpecError
 from archspec.spec.documents import Document

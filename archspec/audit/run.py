@@ -7,7 +7,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from archspec.api import Architecture, load
+from archspec.api import load
 from archspec.audit.reasons import differences
 from archspec.audit.table import Network, Published, Row, metadata
 from archspec.audit.verdict import Judgement, Verdict, judge, same
@@ -16,6 +16,8 @@ from archspec.ir.ops import dims
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from archspec.architecture import Architecture
 
 Count = int | str | None
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from archspec.api import Architecture
+    from archspec.architecture import Architecture
 
 WitnessName = Literal["graph", "fvcore", "torch"]
 WITNESSES: tuple[WitnessName, ...] = ("graph", "fvcore", "torch")

@@ -15,7 +15,7 @@ from archspec.spec.models import Conv
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from archspec.spec.architecture import Architecture
+    from archspec.spec.declaration import Declaration
     from archspec.spec.models import Block, Shortcut
 
 SLOT = "downsample"
@@ -40,7 +40,7 @@ class BlockType:
         return evaluate(self.out, {"in": incoming, "width": width})
 
 
-def block_type(architecture: Architecture, name: str, context: Context) -> BlockType:
+def block_type(architecture: Declaration, name: str, context: Context) -> BlockType:
     """The graphs of a block type. Raises `ProblemsFound`."""
     block = architecture.block(name)
     out = context.fixed(block.out)
@@ -92,7 +92,7 @@ def _same_everywhere(left: Size, right: Size) -> bool:
         return False
 
 
-def _strided(architecture: Architecture, name: str, block: Block) -> int | None:
+def _strided(architecture: Declaration, name: str, block: Block) -> int | None:
     """The layer that takes the stage's stride, or None where the block's own layers say it."""
     wanted = architecture.spec.defaults.stride_on
     convs = [(place, layer) for place, layer in enumerate(block.layers) if isinstance(layer, Conv)]

@@ -18,14 +18,14 @@ from archspec.spec import models
 
 if TYPE_CHECKING:
     from archspec.ir.ops import Shape
-    from archspec.spec.architecture import Architecture
+    from archspec.spec.declaration import Declaration
 
 MAX_DEPTH = 10_000
 MAX_WIDTH = 65_536
 MAX_STRIDE = 64
 
 
-def lower(architecture: Architecture) -> Graph:
+def lower(architecture: Declaration) -> Graph:
     """The graph of an architecture. Raises `ProblemsFound` with every problem that can be told."""
     network = _Network(architecture)
     network.stem()
@@ -40,7 +40,7 @@ def lower(architecture: Architecture) -> Graph:
 class _Network:
     """Lowers one architecture, knowing the real shape at every step (a linear layer needs it)."""
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: Declaration) -> None:
         self.architecture = architecture
         self.spec = architecture.spec
         self.shapes: dict[str, Shape] = {INPUT: architecture.input_shape}

@@ -1,4 +1,4 @@
-"""From a path to an `Architecture`: read, lay over each other, validate, give parameters their values."""
+"""From a path to a `Declaration`: read, lay over each other, validate, give parameters their values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from archspec.errors import Problem, ProblemsFound, nearest
 from archspec.spec import documents, library
-from archspec.spec.architecture import Architecture, parameters
+from archspec.spec.declaration import Declaration, parameters
 from archspec.spec.inherit import Sources, assignments, gather, stage_problems
 from archspec.spec.validate import validated
 
@@ -23,7 +23,7 @@ def load_spec(
     settings: Sequence[str] = (),
     *,
     allow_outside: bool = False,
-) -> Architecture:
+) -> Declaration:
     """A declared architecture by path, by shipped name, or from standard input (`-`). Raises `SpecError`."""
     first = (
         documents.read_stdin()
@@ -45,7 +45,7 @@ def resolve(
     settings: Sequence[str] = (),
     *,
     allow_outside: bool = False,
-) -> Architecture:
+) -> Declaration:
     """The architecture that a document and all it extends declare. Raises `SpecError`."""
     root = first.path.parent if first.path is not None else Path.cwd()
     files = gather(first, root, allow_outside=allow_outside)
@@ -63,11 +63,11 @@ def resolve(
     if problems:
         raise sources.error(problems)
     try:
-        return Architecture(spec, parameters(spec, sources), sources)
+        return Declaration(spec, parameters(spec, sources), sources)
     except ProblemsFound as found:
         raise sources.error(found.problems) from found
 
 
-def problem_error(architecture: Architecture, problems: Sequence[Problem]) -> Exception:
+def problem_error(architecture: Declaration, problems: Sequence[Problem]) -> Exception:
     """A `SpecError` for problems found after loading, placed in the architecture's files."""
     return architecture.sources.error(problems)

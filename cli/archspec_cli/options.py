@@ -9,7 +9,7 @@ import typer
 from archspec_cli.output import settings
 
 if TYPE_CHECKING:
-    from archspec.api import Architecture
+    from archspec.architecture import Architecture
 
 
 def complete_spec(incomplete: str) -> list[str]:

@@ -15,7 +15,7 @@ from archspec.ir.walk import Walk
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from archspec.api import Architecture
+    from archspec.architecture import Architecture
 
 
 def printed_class(source: str) -> type[nn.Module]:

@@ -1,4 +1,4 @@
-"""Specs with marks where diagnostics belong: `»here«` is the mistake, `›there‹` a related place."""
+"""Specs with marks where diagnostics belong: `»here«` is the mistake, `⟦there⟧` a related place."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import archspec
-from archspec.errors import Diagnostic, Span
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from archspec.errors import Diagnostic, Span
 
 BASE = """\
 format = 1
@@ -68,7 +69,7 @@ OWN = changed(BASE, ('block = "basic"', 'block = "own"'))
 
 def unmarked(text: str) -> str:
     """A spec without its marks."""
-    return re.sub("[»«›‹]", "", text)
+    return re.sub("[»«⟦⟧]", "", text)
 
 
 def places(text: str, marks: str) -> list[Place]:
@@ -119,5 +120,5 @@ def check(folder: Path, text: str, code: str, message: str, hint: str = "") -> D
     assert [place(found.span)] == places(text, "»«"), str(error)
     assert message in found.message
     assert hint in found.hint, f"{found.hint!r} does not say {hint!r}"
-    assert [place(each.span) for each in found.related] == places(text, "›‹"), str(found.related)
+    assert [place(each.span) for each in found.related] == places(text, "⟦⟧"), str(found.related)
     return found

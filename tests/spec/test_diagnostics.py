@@ -226,7 +226,7 @@ def test_columns_count_characters(old: str, new: str, tmp_path: Path) -> None:
 CONFLICTS: list[tuple[str, list[tuple[str, str]], str, str]] = [
     (
         "two stages of one name",
-        [('name = "a"', 'name = ›"a"‹'), ('name = "b"', 'name = »"a"«')],
+        [('name = "a"', 'name = ⟦"a"⟧'), ('name = "b"', 'name = »"a"«')],
         "AS109",
         '"a"',
     ),
@@ -234,7 +234,7 @@ CONFLICTS: list[tuple[str, list[tuple[str, str]], str, str]] = [
         "stride_on against the block's own stride",
         [
             ('shortcut = "B"', 'shortcut = "B"\nstride_on = »"3x3"«'),
-            (FIRST, '{ conv = 3, out = "width", stride = ›"stride"‹ },'),
+            (FIRST, '{ conv = 3, out = "width", stride = ⟦"stride"⟧ },'),
         ],
         "AS112",
         '"own"',
@@ -243,14 +243,14 @@ CONFLICTS: list[tuple[str, list[tuple[str, str]], str, str]] = [
         "stride_on without such a convolution",
         [
             ('shortcut = "B"', 'shortcut = "B"\nstride_on = »"1x1"«'),
-            (BLOCK, "[blocks.›own‹]\n"),
+            (BLOCK, "[blocks.⟦own⟧]\n"),
         ],
         "AS112",
         "1x1",
     ),
     (
         "a pool's window and output",
-        [(POOL, '{ pool = "average", size = ›2‹, output = »2« }')],
+        [(POOL, '{ pool = "average", size = ⟦2⟧, output = »2« }')],
         "AS112",
         "not both",
     ),
@@ -261,8 +261,19 @@ CONFLICTS: list[tuple[str, list[tuple[str, str]], str, str]] = [
         "stride",
     ),
     (
+        "a stage's stride that no layer of its block takes",
+        [
+            ('shortcut = "B"\n', ""),
+            (FIRST, '{ conv = 3, out = "width", stride = 1 },'),
+            ("stride = 2", "stride = »2«"),
+            (BLOCK, "[blocks.⟦own⟧]\n"),
+        ],
+        "AS112",
+        "stride",
+    ),
+    (
         "depth against n",
-        [("n = 1\n", 'n = ›5‹\n\n[family]\ndepth = "2 * n + 4"\n'), ("[params]", "depth = »8«\n[params]")],
+        [("n = 1\n", 'n = ⟦5⟧\n\n[family]\ndepth = "2 * n + 4"\n'), ("[params]", "depth = »8«\n[params]")],
         "AS112",
         "n = 2",
     ),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import archspec
-from archspec.errors import Diagnostic
 from tests.spec.marked import BASE, changed, cut, failing, place, places, written
+
+if TYPE_CHECKING:
+    from archspec.errors import Diagnostic
 
 CHILD = 'extends = "base.toml"\nname = "child"\n'
 OVERRIDE = "[stage.b]\n{}\n"
@@ -50,13 +53,13 @@ FILES: list[tuple[str, str, str, str, str]] = [
     (
         "two stages of one name in the child",
         BASE,
-        CHILD + '[[stages]]\nname = ›"x"‹\nwidth = 8\n[[stages]]\nname = »"x"«\nwidth = 8\n',
+        CHILD + '[[stages]]\nname = ⟦"x"⟧\nwidth = 8\n[[stages]]\nname = »"x"«\nwidth = 8\n',
         "AS109",
         "",
     ),
     (
         "a depth of the child against the rule of the base",
-        changed(BASE, ("n = 1\n", 'n = 1\n[family]\ndepth = ›"2 * n + 4"‹\n')),
+        changed(BASE, ("n = 1\n", 'n = 1\n[family]\ndepth = ⟦"2 * n + 4"⟧\n')),
         CHILD + "depth = »9«\n",
         "AS309",
         "8 (n = 2) and 10 (n = 3)",
@@ -64,13 +67,13 @@ FILES: list[tuple[str, str, str, str, str]] = [
     (
         "a depth of the base against n of the child",
         changed(BASE, ("[params]\nn = 1\n", 'depth = »6«\n[params]\nn = 1\n[family]\ndepth = "2 * n + 4"\n')),
-        CHILD + "params.n = ›5‹\n",
+        CHILD + "params.n = ⟦5⟧\n",
         "AS112",
         "",
     ),
     (
         "stride_on of the child against a block of the base",
-        changed(BASE, ('out = "width" }', 'out = "width", stride = ›"stride"‹ }')),
+        changed(BASE, ('out = "width" }', 'out = "width", stride = ⟦"stride"⟧ }')),
         CHILD + 'defaults = { block = "own", stride_on = »"3x3"« }\n',
         "AS112",
         "",
@@ -92,7 +95,7 @@ def test_a_mistake_names_the_file_that_holds_it(
     assert hint in found.hint
     for text, name in ((base, "base.toml"), (child, "child.toml")):
         related = [place(each.span) for each in found.related if Path(each.span.file).name == name]
-        assert related == places(text, "›‹")
+        assert related == places(text, "⟦⟧")
 
 
 def test_the_width_that_option_a_cannot_reach_is_the_childs(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ STAGE_A = '[[stages]]\nname = "a"\n'
 STAGE_B = '[[stages]]\nname = "b"\n'
 # marks where a problem of the first or the second stage is placed, or where a block's problem shows its stage
 IN_A, IN_B = (STAGE_A, '[[»stages«]]\nname = "a"\n'), (STAGE_B, '[[»stages«]]\nname = "b"\n')
-BY_A, BY_B = (STAGE_A, '[[›stages‹]]\nname = "a"\n'), (STAGE_B, '[[›stages‹]]\nname = "b"\n')
+BY_A, BY_B = (STAGE_A, '[[⟦stages⟧]]\nname = "a"\n'), (STAGE_B, '[[⟦stages⟧]]\nname = "b"\n')
 ONE_STAGE = changed(OWN, (f"{STAGE_B}width = 32\nstride = 2\n\n", ""))
 PLAIN = changed(OWN, ('shortcut = "B"\n', ""))
 FAMILY = '\n[family]\ndepth = "2 * n + 4"\n'
@@ -269,7 +269,7 @@ DEPTHS: list[Row] = [
         "a depth that is not 6n+2",
         BASE,
         [
-            ("[params]\nn = 1\n", 'depth = »111«\n\n[params]\nn = 1\n\n[family]\ndepth = ›"6 * n + 2"‹\n'),
+            ("[params]\nn = 1\n", 'depth = »111«\n\n[params]\nn = 1\n\n[family]\ndepth = ⟦"6 * n + 2"⟧\n'),
         ],
         "AS309",
         "6 * n + 2",
@@ -309,7 +309,7 @@ def test_every_stage_of_a_block_that_does_not_fit_is_named(tmp_path: Path) -> No
     assert "layer1.0.add" in error.diagnostics[0].message
     assert "layer2.0.add" in error.diagnostics[1].message
     related = [place(each.related[0].span) for each in error.diagnostics]
-    assert related == places(text, "›‹")
+    assert related == places(text, "⟦⟧")
 
 
 @pytest.mark.parametrize("setting", ["depth=8", "n=2"])
@@ -318,6 +318,12 @@ def test_a_depth_of_the_family_is_solved(setting: str, tmp_path: Path) -> None:
     architecture = archspec.load(path, settings=[setting])
     assert architecture.declared.params == {"n": 2}
     assert architecture.measure.total.layers == 8
+
+
+@pytest.mark.parametrize("rule", ["n * n * n + 5", "3 * n * n * n * n + 3", "7 - n", "6 // n"])
+def test_a_rule_of_any_shape_is_solved(rule: str, tmp_path: Path) -> None:
+    text = changed(BASE, ("[params]\nn = 1\n", f'depth = 6\n[params]\nn = 1\n[family]\ndepth = "{rule}"\n'))
+    assert archspec.load(written(tmp_path, net=text)).declared.params == {"n": 1}
 
 
 @pytest.mark.parametrize(

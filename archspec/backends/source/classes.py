@@ -19,7 +19,7 @@ from archspec.sizes import Size, substitute
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from archspec.api import Architecture
+    from archspec.architecture import Architecture
 
 _SUFFIX = {"block": "Block", "shortcut": "Shortcut", "gate": "Gate", "stage": "Stage", "network": ""}
 

@@ -18,7 +18,7 @@ from archspec.backends.source.encode import Src, prose
 from archspec.backends.source.layout import WIDTH
 
 if TYPE_CHECKING:
-    from archspec.api import Architecture
+    from archspec.architecture import Architecture
 
 GENERATOR = "archspec"
 

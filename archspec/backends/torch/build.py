@@ -19,7 +19,7 @@ from archspec.sizes import Binary, Var, evaluate
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from archspec.api import Architecture
+    from archspec.architecture import Architecture
     from archspec.spec.models import Init
 
 

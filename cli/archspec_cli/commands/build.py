@@ -15,7 +15,7 @@ from archspec_cli.output import data, emit_json, fail, progress, say, write_whol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from archspec.api import Architecture
+    from archspec.architecture import Architecture
 
 SPECS = Path("specs")
 

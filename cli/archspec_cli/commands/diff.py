@@ -13,7 +13,7 @@ from archspec.spec.fields import shown
 from archspec_cli.output import data, emit_json, table
 
 if TYPE_CHECKING:
-    from archspec.api import Architecture
+    from archspec.architecture import Architecture
 
 MOST_KEYS = 12
 

@@ -12,7 +12,7 @@ from archspec_cli.output import data, emit_json, table
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from archspec.api import Architecture
+    from archspec.architecture import Architecture
     from archspec.passes.measure import Counts
 
 _FLOAT = 4  # bytes of an fp32 value

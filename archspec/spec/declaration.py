@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Architecture:
+class Declaration:
     """A network as declared: the validated spec, its parameters' values, and where each value was said."""
 
     spec: Spec
