@@ -27,11 +27,26 @@ ActivationKind = Literal[
 ]
 
 
-class ShapeError(ValueError):
-    """Shapes that do not fit an operation. `code` is the diagnostic's."""
+# zero channels may come out negative: that is option A's own diagnostic
+_LEAST = {"padding": 0, "before": -(10**12), "after": -(10**12)}
+# where a spec says a size
+_SPEC_KEYS = {
+    "out_channels": "out",
+    "out_features": "linear",
+    "output_size": "output",
+    "stride": "stride",
+    "padding": "padding",
+    "dilation": "dilation",
+    "groups": "groups",
+}
 
-    def __init__(self, code: str, message: str) -> None:
+
+class ShapeError(ValueError):
+    """Shapes that do not fit an operation. `code` is the diagnostic's, `key` the spec's field where one is to blame."""
+
+    def __init__(self, code: str, message: str, key: str = "") -> None:
         self.code = code
+        self.key = key
         super().__init__(message)
 
 
@@ -63,6 +78,14 @@ class Operation:
     def shape(self, *inputs: Shape) -> Shape:
         """The output's shape. Raises `ShapeError`."""
         return inputs[0]
+
+    def check(self) -> None:
+        """Refuses sizes that no layer can have. Raises `ShapeError`."""
+        for name, value in self.sizes().items():
+            least = _LEAST.get(name, 1)
+            if isinstance(value, int) and value < least:
+                key = _SPEC_KEYS.get(name) or ("conv" if isinstance(self, Conv2d) else "size")
+                raise ShapeError("AS104", f"{value} is out of range: at least {least}", key)
 
     def parameters(self) -> dict[str, Shape]:
         """Trained tensors by name, with their shapes, in `state_dict` order."""

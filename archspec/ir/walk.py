@@ -87,6 +87,7 @@ class Walk:
     def _op(self, op: Op, node: Node, inputs: tuple[Shape, ...], frame: _Frame) -> Shape:
         try:
             bound = op.bind(frame.values)
+            bound.check()
             output = bound.shape(*inputs)
         except (ShapeError, SizeError) as error:
             problem = _problem(error, node, frame)
@@ -127,4 +128,6 @@ class Walk:
 def _problem(error: ShapeError | SizeError, node: Node, frame: _Frame) -> Problem:
     code = error.code if isinstance(error, ShapeError) else "AS307"
     notes = (Note(frame.site, "used by this stage"),) if frame.site not in ((), node.origin) else ()
-    return Problem(code, f"{error} (in {'.'.join((*frame.path, node.name))})", node.origin, notes=notes)
+    key = error.key if isinstance(error, ShapeError) else ""
+    loc = (*node.origin, key) if key else node.origin
+    return Problem(code, f"{error} (in {'.'.join((*frame.path, node.name))})", loc, notes=notes)

@@ -35,6 +35,11 @@ class BlockType:
     tap: Size
     """Channels of the value that a projection starts from."""
 
+    @property
+    def strides(self) -> bool:
+        """Whether any of its layers takes the stage's stride."""
+        return any(parameter.name == "stride" for parameter in self.plain.parameters)
+
     def channels(self, incoming: int, width: int) -> int:
         """Channels that a block puts out."""
         return evaluate(self.out, {"in": incoming, "width": width})
@@ -107,8 +112,15 @@ def _strided(architecture: Declaration, name: str, block: Block) -> int | None:
     found = [place for place, layer in convs if kernel is None or architecture.fixed(layer.conv) == kernel]
     if not found and convs:
         message = f'block "{name}" has no {wanted} convolution to take the stride'
-        raise ProblemsFound([Problem("AS112", message, ("defaults", "stride_on"))])
+        raise ProblemsFound(
+            [Problem("AS112", message, ("defaults", "stride_on"), notes=_own(architecture, name))]
+        )
     return found[0] if found else None
+
+
+def _own(architecture: Declaration, name: str) -> tuple[Note, ...]:
+    """The place of a block type, where it is the spec's own."""
+    return (Note(("blocks", name), "the block"),) if name in architecture.spec.blocks else ()
 
 
 def _projection(name: str, block: Block, context: Context) -> Graph:

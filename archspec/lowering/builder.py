@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
-from archspec.errors import Problem, ProblemsFound
+from archspec.errors import Note, Problem, ProblemsFound
 from archspec.ir import ops
 from archspec.ir.graph import INPUT, Body, Call, Graph, Node, Repeat, Role, Slot, parameters_of
 from archspec.sizes import Size, Var, combine
@@ -188,12 +188,16 @@ class Builder:
         fixed = self.context.fixed
         if layer.pool == "max" and layer.size is None:
             raise ProblemsFound([Problem("AS102", '"size" is missing: a max pool has a window', loc)])
+        unread = [key for key in ("stride", "padding", "rounding") if key in layer.model_fields_set]
+        if layer.size is None and unread:
+            message = f"{unread[0]} needs a window: this pool takes the whole map"
+            raise ProblemsFound([Problem("AS112", message, (*loc, unread[0]), "size = ... gives it one")])
         if layer.size is None:
             return ops.AdaptiveAvgPool2d(1 if layer.output is None else fixed(layer.output))
         if layer.output is not None:
-            raise ProblemsFound(
-                [Problem("AS112", "a pool has a window (size) or an output size, not both", (*loc, "output"))]
-            )
+            message = "a pool has a window (size) or an output size, not both"
+            notes = (Note((*loc, "size"), "the window"),)
+            raise ProblemsFound([Problem("AS112", message, (*loc, "output"), notes=notes)])
         size, ceil = fixed(layer.size), layer.rounding == "ceil"
         # a mean over padding is nobody's intention; a max pool's padding is what keeps n/2
         usual = 0 if ceil or layer.pool == "average" else combine("//", combine("-", size, 1), 2)
@@ -203,6 +207,8 @@ class Builder:
         return kind(size, stride, padding, ceil)
 
     def _gate(self, layer: models.Gate, loc: Loc) -> None:
+        if not layer.gate:
+            raise ProblemsFound([Problem("AS104", "a gate has at least one layer", (*loc, "gate"))])
         value = self.value
         inner = Builder(self.context, self.channels, norm=False)
         inner.layers(layer.gate, (*loc, "gate"))

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from archspec.errors import Loc, Problem, ProblemsFound
+from archspec.errors import Loc, Note, Problem, ProblemsFound
 from archspec.ir import ops
 from archspec.ir.graph import INPUT, Call, Graph, Node, Repeat
 from archspec.ir.walk import Walk
@@ -67,7 +67,7 @@ class _Network:
         for place, layer in enumerate(layers):
             if loc[0] != "stages":
                 self.builder.row = self._row(layer)
-            if isinstance(layer, models.Linear):
+            if isinstance(layer, models.Linear) and loc[0] == "head":
                 self._linear(layer, (*loc, place))
             else:
                 self.builder.layer(layer, (*loc, place))
@@ -136,6 +136,12 @@ class _Network:
                 [Problem("AS306", "a stage needs a feature map, but what comes in is already flat", loc)]
             )
         block = self._type(name)
+        if stride != 1 and not block.strides:
+            message = f'no layer of block "{name}" takes the stage\'s stride'
+            own = (Note(("blocks", name), "the block"),) if name in self.spec.blocks else ()
+            hint = 'a layer takes it with stride = "stride"'
+            self.walk.problems.append(Problem("AS112", message, (*loc, "stride"), hint, notes=own))
+            stride = 1
         kind = stage.shortcut or self.spec.defaults.shortcut
         first = {"in": self.shape[0], "width": width, "stride": stride}
         try:
@@ -153,7 +159,8 @@ class _Network:
             return block_call(block, kind, sizes)
         except ProblemsFound as found:
             # a projection fits everywhere: what comes behind this stage can still be checked
-            self.walk.problems += [replace(each, loc=loc, at="key") for each in found.problems]
+            notes = (Note((*loc, "width"), f"width {sizes['width']}"),)
+            self.walk.problems += [replace(each, loc=loc, at="key", notes=notes) for each in found.problems]
             return block_call(block, "B", sizes)
 
     def _type(self, name: str) -> BlockType:

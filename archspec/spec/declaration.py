@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from archspec.spec.inherit import Sources
     from archspec.spec.models import Block, Spec
 
+MAX_IMAGE = 16384
+MOST_TRIED = 10_000
+
 
 @dataclass(frozen=True)
 class Declaration:
@@ -34,9 +37,12 @@ class Declaration:
     @cached_property
     def input_shape(self) -> Shape:
         """`(C, H, W)` of the image it is declared for."""
-        height, width = self.spec.input.size
-        sizes = (self.spec.input.channels, height, width)
-        return tuple(self.size(size, ("input",), 1, 16384) for size in sizes)
+        channels = self.size(self.spec.input.channels, ("input", "channels"), 1, MAX_IMAGE)
+        sides = (
+            self.size(each, ("input", "size", place), 1, MAX_IMAGE)
+            for place, each in enumerate(self.spec.input.size)
+        )
+        return (channels, *sides)
 
     def block(self, name: str) -> Block:
         """A block type: the spec's own, or a built-in one."""
@@ -114,7 +120,7 @@ def _solved(spec: Spec, depth: int, sources: Sources) -> dict[str, Size]:
         message = "the family's rule must use exactly one parameter to be solved for a depth"
         raise ProblemsFound([Problem("AS309", message, ("family", "depth"))])
     solution = _nearest_solutions(rule, unknown[0], depth)
-    if solution[0][1] != depth:
+    if not solution or solution[0][1] != depth:
         near = " and ".join(f"{value} ({unknown[0]} = {n})" for n, value in solution)
         written = spec.family.model_dump()["depth"]
         notes = (Note(("family", "depth"), "the family's rule"),)
@@ -133,14 +139,24 @@ def _solved(spec: Spec, depth: int, sources: Sources) -> dict[str, Size]:
 
 
 def _nearest_solutions(rule: Size, name: str, depth: int) -> list[tuple[int, int]]:
-    """`(n, depth)` at or around the wanted depth. The rule grows with its parameter, so bisection finds it."""
-    low, high = 1, 10**6
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if evaluate(rule, {name: middle}) <= depth else (low, middle)
-    values = [(n, evaluate(rule, {name: n})) for n in (low, high)]
-    exact = [each for each in values if each[1] == depth]
-    return exact or values
+    """`(n, depth)` where the rule gives the wanted depth, or else the nearest depths below and above."""
+    below: tuple[int, int] | None = None
+    above: tuple[int, int] | None = None
+    for n in range(1, MOST_TRIED + 1):
+        try:
+            value = evaluate(rule, {name: n})
+        except SizeError:
+            break
+        if value == depth:
+            return [(n, value)]
+        if value < depth and (below is None or value > below[1]):
+            below = (n, value)
+        if value > depth and (above is None or value < above[1]):
+            above = (n, value)
+        # rules grow with their parameter: the first value past the depth ends the search
+        if value > depth and below is not None:
+            break
+    return [each for each in (below, above) if each is not None]
 
 
 def _unless_contradicted(name: str, n: int, depth: int, spec: Spec, sources: Sources) -> dict[str, Size]:

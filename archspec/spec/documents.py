@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from archspec.errors import Diagnostic, Problem, Related, Span, SpecError
+from archspec.errors import Diagnostic, Problem, Related, Span, SpecError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,15 +84,19 @@ def _read_bytes(path: Path, file: str, hint: str) -> bytes:
         # O_NONBLOCK: opening a FIFO must not wait for a writer
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except FileNotFoundError as error:
+        match = similar_file(path)
+        beside = f'did you mean "{path.parent / match}"?' if match else ""
         # a word without an ending names a shipped spec more likely than a file
-        hints = (_similar_file(path), hint) if path.suffix else (hint, _similar_file(path))
+        hints = (beside, hint) if path.suffix else (hint, beside)
         raise fail(file, "AS001", "no such file", hints[0] or hints[1]) from error
     except (OSError, ValueError) as error:
         raise fail(file, "AS001", f"cannot be read: {_reason(error)}") from error
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+        raise fail(file, "AS002", f"{kind}, but a spec is a TOML file")
     with os.fdopen(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            kind = "a folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "not a regular file"
-            raise fail(file, "AS002", f"{kind}, but a spec is a TOML file")
         return stream.read(MAX_BYTES + 1)
 
 
@@ -100,15 +104,13 @@ def _reason(error: Exception) -> str:
     return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
 
 
-def _similar_file(path: Path) -> str:
-    from archspec.errors import nearest
-
+def similar_file(path: Path) -> str | None:
+    """The name of a TOML file beside a missing one that comes close to it."""
     try:
         names = [entry.name for entry in path.parent.iterdir() if entry.suffix == ".toml"]
     except (OSError, ValueError):
-        return ""
-    match = nearest(path.name, names) or nearest(f"{path.name}.toml", names)
-    return f'did you mean "{path.parent / match}"?' if match else ""
+        return None
+    return nearest(path.name, names) or nearest(f"{path.name}.toml", names)
 
 
 def parse(content: bytes, file: str, path: Path | None) -> Document:

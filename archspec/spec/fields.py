@@ -27,18 +27,29 @@ About = Annotated[str, StringConstraints(max_length=2000)]
 
 def problem(code: str, message: str, hint: str = "") -> PydanticCustomError:
     """A field's error with archspec's own code and hint."""
-    escaped = message.replace("{", "(").replace("}", ")")
-    return PydanticCustomError(code, escaped, {"hint": hint})
+    # the text goes in as a value: braces in a template would be read as names
+    return PydanticCustomError(code, "{text}", {"text": message, "hint": hint})
 
 
 def shown(value: object) -> str:
-    """A value for a message: short, on one line."""
+    """A value for a message, as TOML writes it: short, on one line."""
     try:
-        written = f'"{value}"' if isinstance(value, str) else repr(value)
-        written = written.lower() if isinstance(value, bool) else written
-    except ValueError:  # an integer past Python's own limit for printing
-        return "a huge integer"
+        written = _toml(value)
+    except (ValueError, RecursionError):  # an integer past Python's own limit for printing
+        return "a huge value"
     return written if len(written) <= 60 else written[:57] + "..."
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(each)}" for key, each in list(value.items())[:4]) + " }"
+    if isinstance(value, list):
+        return f"[{', '.join(_toml(each) for each in value[:8])}]"
+    return str(value)
 
 
 def _size(value: Any, info: ValidationInfo) -> Size:
@@ -113,6 +124,11 @@ def _block_reference(value: Any, info: ValidationInfo) -> str:
     return value
 
 
+BiasSwitch = Annotated[
+    bool | Literal["auto"],
+    _switch(("auto",), "bias"),
+    WithJsonSchema({"anyOf": [{"type": "boolean"}, {"enum": ["auto"]}]}),
+]
 BlockReference = Annotated[str, PlainValidator(_block_reference), WithJsonSchema({"type": "string"})]
 Probability = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Epsilon = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]

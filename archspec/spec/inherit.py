@@ -11,10 +11,10 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from archspec.errors import Diagnostic, Problem, Related, SpecError, did_you_mean
-from archspec.spec.documents import Document, fail, parse, read
+from archspec.spec.documents import Document, fail, parse, read, similar_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from archspec.errors import Loc, Span
@@ -37,6 +37,15 @@ class Sources:
     def merged(self) -> dict[str, Any]:
         """One table: each document laid over those before it."""
         return reduce(_overlay, (document.data for document in self.documents), {})
+
+    def problems(self) -> list[Problem]:
+        """`[stage.NAME]` tables that fit no stage known where they stand."""
+        found: list[Problem] = []
+        table: dict[str, Any] = {}
+        for document in self.documents:
+            found += _stage_problems(document, document.data.get("stages", table.get("stages")))
+            table = _overlay(table, document.data)
+        return found
 
     def origin(self, loc: Loc) -> tuple[Document, Loc]:
         """The document that says a value, and the value's path in it."""
@@ -105,10 +114,22 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def _local(document: Document, loc: Loc, merged: Mapping[str, Any]) -> Loc | None:
     if loc[0] == "stages" and len(loc) > 2:
         name = _stage_name(merged, loc[1])
-        local = ("stage", name or "", *loc[2:])
-        if name is not None and _present(document.data, local):
-            return local
+        for key in _stage_keys(document, name):
+            local = ("stage", key, *loc[2:])
+            if _present(document.data, local):
+                return local
     return loc if _present(document.data, loc) else None
+
+
+def _stage_keys(document: Document, name: str | None) -> Iterator[str]:
+    """The `[stage.KEY]` tables of a document that concern a stage: its own, or one that renames to it."""
+    changes = document.data.get("stage")
+    if name is None or not isinstance(changes, dict):
+        return
+    yield name
+    yield from (
+        key for key, change in changes.items() if isinstance(change, dict) and change.get("name") == name
+    )
 
 
 def _stage_name(merged: Mapping[str, Any], place: str | int) -> str | None:
@@ -128,7 +149,7 @@ def _present(value: Any, loc: Loc) -> bool:
     return True
 
 
-def stage_problems(document: Document, stages: Any) -> list[Problem]:
+def _stage_problems(document: Document, stages: Any) -> list[Problem]:
     """`[stage.NAME]` tables that name no stage or are no tables."""
     changes = document.data.get("stage")
     if changes is None:
@@ -165,9 +186,16 @@ def gather(first: Document, root: Path, *, allow_outside: bool = False) -> tuple
         except SpecError as error:
             if error.diagnostics[0].code not in ("AS001", "AS002"):
                 raise
-            found = error.diagnostics[0]
-            raise _at_extends(document, "AS010", f"{path}: {found.message}", found.hint) from error
+            message = f"{named}: {error.diagnostics[0].message}"
+            raise _at_extends(document, "AS010", message, _similar(path, str(named))) from error
     return tuple(reversed(chain))
+
+
+def _similar(path: Path, named: str) -> str:
+    """The nearest file beside a missing one, as `extends` would say it."""
+    match = similar_file(path)
+    beside = named.rpartition("/")[0]
+    return f'did you mean "{f"{beside}/{match}" if beside else match}"?' if match else ""
 
 
 def _extended(document: Document, named: Any, root: Path, *, allow_outside: bool) -> Path:
@@ -197,22 +225,36 @@ def _at_extends(document: Document, code: str, message: str, hint: str = "") -> 
 def assignments(
     settings: Sequence[str], params: Mapping[str, int] | None, known: Mapping[str, Any]
 ) -> tuple[Document, ...]:
-    """`--set KEY=VALUE` and `params=` as documents that lie over all others."""
-    lines = [f"params.{name} = {value}" for name, value in (params or {}).items()]
-    return tuple(
-        [parse(line.encode(), f"params {line.removeprefix('params.')}", None) for line in lines]
-        + [_assignment(setting, known) for setting in settings]
-    )
+    """`--set KEY=VALUE` and `params=` as documents that lie over all others. Raises `SpecError`."""
+    declared = known.get("params")
+    names = set(declared) if isinstance(declared, dict) else set()
+    given = [
+        parse(f"params.{name} = {value}".encode(), f"params {name}", None)
+        for name, value in (params or {}).items()
+    ]
+    given += [_assignment(setting, names) for setting in settings]
+    for document in given:
+        _refuse_unknown(document, names)
+    return tuple(given)
 
 
-def _assignment(setting: str, known: Mapping[str, Any]) -> Document:
+def _refuse_unknown(document: Document, names: set[str]) -> None:
+    """A parameter that no file declares would change nothing: that is a mistyped name."""
+    given = document.data.get("params", {})
+    for name in given if isinstance(given, dict) else ():
+        if name not in names:
+            hint = did_you_mean(name, names) if names else "the spec declares no [params]"
+            problem = Problem("AS107", f'unknown parameter "{name}"', ("params", name), hint, "key")
+            raise SpecError([document.diagnostic(problem)], {document.file: document.text})
+
+
+def _assignment(setting: str, names: set[str]) -> Document:
     key, equals, value = setting.partition("=")
     file = f"--set {setting}"
-    if not equals or not key.strip():
-        raise fail(file, "AS014", "--set takes KEY=VALUE, for example n=18 or norm.kind=group", text=setting)
-    declared = known.get("params")
     key = key.strip()
-    dotted = f"params.{key}" if isinstance(declared, dict) and key in declared else key
+    if not equals or not key or "\n" in setting or "\r" in setting or key == "extends":
+        raise fail(file, "AS014", "--set takes KEY=VALUE, for example n=18 or norm.kind=group", text=setting)
+    dotted = f"params.{key}" if key in names else key
     try:
         return parse(f"{dotted} = {value.strip()}".encode(), file, None)
     except SpecError:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from archspec.errors import Problem, ProblemsFound, nearest
 from archspec.spec import documents, library
 from archspec.spec.declaration import Declaration, parameters
-from archspec.spec.inherit import Sources, assignments, gather, stage_problems
+from archspec.spec.inherit import Sources, assignments, gather
 from archspec.spec.validate import validated
 
 if TYPE_CHECKING:
@@ -52,11 +52,7 @@ def resolve(
     known = Sources(files).merged()
     sources = Sources((*files, *assignments(settings, params, known)))
     merged = sources.merged()
-    problems = [
-        problem
-        for document in sources.documents
-        for problem in stage_problems(document, merged.get("stages"))
-    ]
+    problems = sources.problems()
     spec = validated(merged)
     if isinstance(spec, list):
         raise sources.error([*problems, *spec])

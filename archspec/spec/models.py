@@ -23,6 +23,7 @@ from archspec.sizes import Var
 from archspec.spec.fields import (
     About,
     ActivationSwitch,
+    BiasSwitch,
     BlockName,
     BlockReference,
     Epsilon,
@@ -208,9 +209,7 @@ class Defaults(Model):
     )
     order: Order = Field("post", description='"post": conv, norm, act. "pre": norm, act, conv.')
     act: ActivationKind = Field("relu", description="The activation.")
-    bias: bool | Literal["auto"] = Field(
-        "auto", description='Bias of convolutions; "auto": where no norm follows.'
-    )
+    bias: BiasSwitch = Field("auto", description='Bias of convolutions; "auto": where no norm follows.')
 
 
 class NormTable(Model):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from archspec.errors import Loc, Note, Problem, did_you_mean
+from archspec.errors import Loc, Note, Problem, did_you_mean, nearest
 from archspec.spec import library
-from archspec.spec.fields import shown
+from archspec.spec.fields import BLOCK_NAMES, shown
 from archspec.spec.models import Spec
 
 if TYPE_CHECKING:
@@ -40,12 +40,21 @@ def validated(merged: Mapping[str, Any]) -> Spec | list[Problem]:
         "blocks": library.block_names() | (set(blocks) if isinstance(blocks, dict) else set()),
         "in_block": False,
     }
-    twins = _twin_stages(merged.get("stages"))
+    early = [*_shadowing(declared), *_twin_stages(merged.get("stages"))]
     try:
         spec = Spec.model_validate(merged, context=context)
     except ValidationError as error:
-        return [*twins, *problems(error, Spec, merged)]
-    return twins or spec
+        return [*early, *problems(error, Spec, merged)]
+    return early or spec
+
+
+def _shadowing(params: Any) -> list[Problem]:
+    """Parameters that carry a name which means something else inside a block."""
+    return [
+        Problem("AS113", f'"{name}" cannot be a parameter: blocks have it', ("params", name), at="key")
+        for name in (params if isinstance(params, dict) else ())
+        if name in BLOCK_NAMES
+    ]
 
 
 def _twin_stages(stages: Any) -> list[Problem]:
@@ -67,16 +76,32 @@ def _twin_stages(stages: Any) -> list[Problem]:
 
 def problems(error: ValidationError, model: type[BaseModel], table: Mapping[str, Any]) -> list[Problem]:
     """What Pydantic found wrong with a table that should be a `model`."""
-    return [_problem(detail, model, table) for detail in error.errors(include_url=False)[:MAX_PROBLEMS]]
+    found = [_problem(detail, model, table) for detail in error.errors(include_url=False)[:MAX_PROBLEMS]]
+    # `widht = 64` is one mistake: the unknown key says what the missing one was meant to be
+    missing = [_quoted(each) for each in found if each.code == "AS102"]
+    unknown = [each.loc for each in found if each.code == "AS101"]
+    meant = {(loc[:-1], nearest(str(loc[-1]), missing)) for loc in unknown}
+    return [each for each in found if each.code != "AS102" or (each.loc, _quoted(each)) not in meant]
+
+
+def _quoted(problem: Problem) -> str:
+    """The name that a message speaks of."""
+    return problem.message.split('"')[1]
 
 
 def _problem(detail: ErrorDetails, model: type[BaseModel], merged: Mapping[str, Any]) -> Problem:
     kind, context = detail["type"], detail.get("ctx", {})
     loc: Loc = tuple(part for part in detail["loc"] if not (isinstance(part, str) and part.startswith("<")))
+    if kind == "AS111":
+        return Problem(kind, detail["msg"], loc, _nearest_kind(detail["input"]))
     if kind.startswith("AS"):
         return Problem(kind, detail["msg"], loc, context.get("hint", ""))
     if kind == "extra_forbidden":
-        return _unknown_key(detail["loc"], loc, model)
+        return _unknown_key(detail["loc"], loc, model, merged)
+    if kind == "missing" and isinstance(loc[-1], int):
+        return Problem(
+            "AS104", f'"{loc[-2]}" has too few entries: {loc[-1] + 1} at least', loc[:-1], at="key"
+        )
     if kind == "missing":
         return Problem("AS102", f'"{loc[-1]}" is missing{_inside(loc[:-1])}', loc[:-1], at="key")
     if kind in _RANGE:
@@ -89,9 +114,22 @@ def _problem(detail: ErrorDetails, model: type[BaseModel], merged: Mapping[str, 
         return _bad_name(detail, loc)
     wanted = _KINDS.get(kind.removesuffix("_parsing").removesuffix("_from_float"), detail["msg"].lower())
     wanted = _KINDS.get(kind, wanted)
-    return Problem(
-        "AS103", f'"{loc[-1] if loc else "spec"}" must be {wanted}, not {shown(_at(merged, loc))}', loc
-    )
+    return Problem("AS103", f'"{_named(loc)}" must be {wanted}, not {shown(_at(merged, loc))}', loc)
+
+
+def _named(loc: Loc) -> str:
+    """A field by its name, an element by its array's: `stages[0]`."""
+    if not loc:
+        return "spec"
+    return f"{loc[-2]}[{loc[-1]}]" if isinstance(loc[-1], int) and len(loc) > 1 else str(loc[-1])
+
+
+def _nearest_kind(layer: Any) -> str:
+    from archspec.spec.models import LAYER_KINDS
+
+    found = (nearest(key, LAYER_KINDS) for key in layer) if isinstance(layer, dict) else ()
+    match = next((each for each in found if each is not None), None)
+    return f'did you mean "{match}"?' if match else ""
 
 
 def _range(context: Mapping[str, Any]) -> str:
@@ -100,10 +138,9 @@ def _range(context: Mapping[str, Any]) -> str:
 
 
 def _inside(loc: Loc) -> str:
-    if not loc:
-        return ""
-    named = [part for part in loc if isinstance(part, str)]
-    return f" in {named[-1]}" if isinstance(loc[-1], str) else f" in {named[-1]}[{loc[-1]}]"
+    """Where a key stands: ` in stem.layers[0]`."""
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
+    return f" in {path.removeprefix('.')}" if loc else ""
 
 
 def _at(value: Any, loc: Loc) -> Any:
@@ -115,14 +152,17 @@ def _at(value: Any, loc: Loc) -> Any:
     return value
 
 
-def _unknown_key(raw: tuple[str | int, ...], loc: Loc, root: type[BaseModel]) -> Problem:
+def _unknown_key(
+    raw: tuple[str | int, ...], loc: Loc, root: type[BaseModel], table: Mapping[str, Any]
+) -> Problem:
     model = _model_at(raw[:-1], root)
     known = list(model.model_fields) if model is not None else []
     if model is Spec:
         known += ["extends", "stage"]
-    return Problem(
-        "AS101", f'unknown key "{loc[-1]}"{_inside(loc[:-1])}', loc, did_you_mean(str(loc[-1]), known), "key"
-    )
+    key = str(loc[-1])
+    param = nearest(key, table.get("params") or {}) if len(loc) == 1 and not nearest(key, known) else None
+    hint = f'did you mean "{param}" of [params]?' if param else did_you_mean(key, known)
+    return Problem("AS101", f'unknown key "{key}"{_inside(loc[:-1])}', loc, hint, "key")
 
 
 def _model_at(raw: tuple[str | int, ...], root: type[BaseModel]) -> type[BaseModel] | None:
@@ -154,6 +194,7 @@ def _not_one_of(detail: ErrorDetails, loc: Loc) -> Problem:
 
 
 def _bad_name(detail: ErrorDetails, loc: Loc) -> Problem:
-    loc = loc[:-1] if loc and loc[-1] == "[key]" else loc
+    at: Literal["key", "value"] = "key" if loc and loc[-1] == "[key]" else "value"
+    loc = loc[:-1] if at == "key" else loc
     hint = "a lower-case letter, then letters, digits and _ (in a spec's name also - and .), at most 64"
-    return Problem("AS113", f"{shown(detail['input'])} is not a name", loc, hint)
+    return Problem("AS113", f"{shown(detail['input'])} is not a name", loc, hint, at)
