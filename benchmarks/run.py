@@ -1,4 +1,4 @@
-"""Runs the benchmarks: `uv run python benchmarks/run.py [NAME...] [--json FILE] [--repeats N] [--markdown FILE]`.
+"""Runs the benchmarks: `uv run python benchmarks/run.py [NAME...] [OPTION...]`.
 
 NAME is a case or the beginning of one: `start` runs start-help, start-check and start-show. Exit 1 when a
 ratio is over its limit.
@@ -31,9 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = _chosen(asked.names)
     if asked.markdown is not None and BEGIN not in asked.markdown.read_text(encoding="utf-8"):
         _parser().error(f"{asked.markdown} has no line {BEGIN}")
-    results = []
-    for case in chosen:
-        results.append(contest(case, asked.repeats or case.repeats, _say))
+    if asked.threads is not None:
+        import torch
+
+        torch.set_num_threads(asked.threads)
+    results = [contest(case, asked.repeats or case.repeats, _say) for case in chosen]
     print(_table(results))
     here = machine()
     print(f"\n{here}")
@@ -56,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--repeats", type=_positive, metavar="N", help="pairs of runs, instead of a case's own"
     )
+    parser.add_argument("--threads", type=_positive, metavar="N", help="torch's threads, for both sides")
     return parser
 
 
@@ -100,7 +103,7 @@ def _fill(path: Path, results: Sequence[Result], here: Machine) -> None:
     ]
     for each in results:
         name, ours, peer, ratio, limit, verdict = each.cells()
-        cells = [name, ours, peer, f"{each.case.about}", each.case.peer, ratio, limit, verdict]
+        cells = [name, ours, peer, each.case.about, each.case.peer, ratio, limit, verdict]
         lines.append(f"| {' | '.join(cells)} |")
     section = "\n".join([BEGIN, "", f"{here}.", "", *lines, "", END])
     path.write_text(head + section + tail, encoding="utf-8")

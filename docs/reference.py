@@ -66,12 +66,17 @@ IMPLIED: dict[tuple[str, str], str] = {
     ("Pool", "size"): "average: the whole map; max: required",
     ("Pool", "stride"): "`size`",
     ("Pool", "padding"): "`(size - 1) // 2` or `0`",
+    ("Pool", "rounding"): '`"floor"`',
     ("Pool", "output"): "`1`, without a size",
 }
 
 
 def tables() -> str:
-    """The marked region: one table of keys for each table of the language."""
+    """The marked region: one table of keys for each table of the language. Raises `KeyError` where one is missing."""
+    known = {model.__name__ for model, _ in TABLES}
+    missing = sorted({*models.Spec.model_json_schema()["$defs"], "Spec"} ^ known)
+    if missing:
+        raise KeyError(f"TABLES and the models differ: {', '.join(missing)}")
     lists = [
         f"### {heading}\n\n{', '.join(f'`{json.dumps(word)}`' for word in words)}."
         for words, (_, _, heading) in WORDS.items()
@@ -101,13 +106,14 @@ def _default(model: type[BaseModel], key: str) -> str:
     field = model.model_fields[key]
     if field.is_required():
         return "required"
-    if field.default is None:
+    default = field.get_default(call_default_factory=True)
+    if default is None:
         return _cell(IMPLIED[model.__name__, key])
     if (model.__name__, key) in IMPLIED:
         raise ValueError(f"IMPLIED is stale: {model.__name__}.{key} has a default of its own")
-    if isinstance(field.default, models.Model):
+    if isinstance(default, models.Model):
         return "its own defaults"
-    held = model.model_construct(**{key: field.default})
+    held = model.model_construct(**{key: default})
     return f"`{_toml(held.model_dump(mode='json', include={key}, exclude_unset=True)[key])}`"
 
 

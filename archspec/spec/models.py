@@ -45,9 +45,12 @@ LAYER_KINDS = ("conv", "pool", "linear", "dropout", "gate", "norm", "act")
 
 
 class Model(BaseModel):
-    """What all tables share: frozen, strict types, no unknown keys."""
+    """What all tables share: frozen, strict types, no unknown keys.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=False)
+    Validators are built once, for the whole spec, when the first one is read: that is most of the start-up.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 class Conv(Model):
@@ -160,10 +163,11 @@ class Block(Model):
     out: SizeField = Field(Var("width"), description='Output channels, for example "4 * width".')
     layers: Layers = Field(description="The residual branch F(x).")
     after: Layers = Field(
-        (Act(act=True),), description="Layers after the addition, or in its place in a plain net."
+        default_factory=lambda: (Act(act=True),),
+        description="Layers after the addition, or in its place in a plain net.",
     )
     projection: Layers = Field(
-        (Conv(conv=1, out=Var("out"), stride=Var("stride"), act=False),),
+        default_factory=lambda: (Conv(conv=1, out=Var("out"), stride=Var("stride"), act=False),),
         description="What a projection shortcut is made of (options B and C).",
     )
     project_after: int = Field(
@@ -283,16 +287,16 @@ class Spec(Model):
         "resnet",
         description='`state_dict` keys: "resnet" is conv1, layer1.0.conv1, fc; "sequential" is features.0.',
     )
-    input: Input = Field(Input(), description="The input image.")
-    defaults: Defaults = Field(Defaults(), description="Defaults of layers, blocks and stages.")
-    norm: NormTable = Field(NormTable(), description="The normalisation.")
-    init: Init = Field(Init(), description="Weight initialisation.")
+    input: Input = Field(default_factory=Input, description="The input image.")
+    defaults: Defaults = Field(default_factory=Defaults, description="Defaults of layers, blocks and stages.")
+    norm: NormTable = Field(default_factory=NormTable, description="The normalisation.")
+    init: Init = Field(default_factory=Init, description="Weight initialisation.")
     blocks: dict[BlockName, Annotated[Block, WrapValidator(_in_block)]] = Field(
         {}, max_length=64, description="Block types of this spec."
     )
-    stem: Stem = Field(Stem(), description="Before the first stage.")
+    stem: Stem = Field(default_factory=Stem, description="Before the first stage.")
     stages: tuple[Stage, ...] = Field((), max_length=64, strict=False, description="The stages, in order.")
-    head: Head = Field(Head(), description="After the last stage.")
+    head: Head = Field(default_factory=Head, description="After the last stage.")
 
     @field_validator("format", mode="before")
     @classmethod

@@ -15,11 +15,16 @@ INTERRUPTED = 130
 def main() -> NoReturn:
     """Runs the command line and turns whatever happens into an exit code."""
     from archspec.errors import SpecError
-    from archspec_cli.app import app
+    from archspec_cli import quick
     from archspec_cli.output import report_diagnostics
 
+    # Pydantic would look through every installed package for plugins; a spec needs none
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     try:
-        app(prog_name="archspec")
+        if not quick.run(sys.argv[1:]):
+            from archspec_cli.app import app
+
+            app(prog_name="archspec")
     except SpecError as error:
         report_diagnostics(error)
         sys.exit(USER)

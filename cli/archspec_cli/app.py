@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from archspec_cli import options
+from archspec_cli import options  # noqa: TC001 - Typer reads the annotations
 from archspec_cli.output import settings
 
 app = typer.Typer(
@@ -158,8 +158,9 @@ def show(
     from archspec_cli.commands.show import run
 
     budget = {"max_params": max_params, "max_activations": max_activations, "max_layers": max_layers}
-    architecture = options.load(spec, set_, allow_outside=allow_outside, **budget)
-    run(architecture, origin=origin, resolved=resolved, as_json=json)
+    run(
+        spec, set_, origin=origin, resolved=resolved, as_json=json, allow_outside=allow_outside, budget=budget
+    )
 
 
 @app.command()
@@ -254,8 +255,7 @@ def diff(
     """
     from archspec_cli.commands.diff import run
 
-    ours = options.load(left, allow_outside=allow_outside)
-    run(ours, options.load(right, set_, allow_outside=allow_outside), (left, right), as_json=json)
+    run((left, right), set_, allow_outside=allow_outside, as_json=json)
 
 
 @app.command()

@@ -1,15 +1,12 @@
-"""Arguments and options that several commands take, and how they load a spec."""
+"""Arguments and options that several commands take."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from archspec_cli.output import settings
-
-if TYPE_CHECKING:
-    from archspec.architecture import Architecture
 
 
 def complete_spec(incomplete: str) -> list[str]:
@@ -63,23 +60,3 @@ def _json(value: bool) -> bool:
 Json = Annotated[
     bool, typer.Option("--json", help="One JSON document on stdout.", callback=_json, is_eager=True)
 ]
-
-
-def load(
-    spec: str,
-    changes: list[str] | None = None,
-    *,
-    allow_outside: bool = False,
-    max_params: int | None = None,
-    max_activations: int | None = None,
-    max_layers: int | None = None,
-) -> Architecture:
-    """The architecture a command works on."""
-    from archspec import Budget
-    from archspec.api import load as load_architecture
-
-    usual = Budget()
-    budget = Budget(
-        max_params or usual.params, max_activations or usual.activations, max_layers or usual.layers
-    )
-    return load_architecture(spec, settings=changes or (), budget=budget, allow_outside=allow_outside)

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
-import typer
-
 from archspec_cli import reports
 
 if TYPE_CHECKING:
@@ -57,7 +55,7 @@ def fail(message: str, hint: str = "") -> NoReturn:
     """The user's mistake: said, and exit code 2."""
     text = f"error: {message}" + (f"\n  = help: {hint}" if hint else "")
     sys.stderr.write("\n".join(reports.sanitize(line) for line in text.split("\n")) + "\n")
-    raise typer.Exit(2)
+    raise SystemExit(2)
 
 
 def use_color(stream: Any) -> bool:

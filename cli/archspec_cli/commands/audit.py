@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-import typer
-
 from archspec.audit.run import Audit, Finding
 from archspec.audit.table import Network, Published, load_table, names_of, plain_name, table_names
 from archspec.errors import did_you_mean
 from archspec.passes.measure import CONVENTION
-from archspec_cli import options
+from archspec_cli.loading import load
 from archspec_cli.output import data, emit_json, fail, progress, table
 
 if TYPE_CHECKING:
@@ -40,7 +38,7 @@ def run(
     findings: list[Finding] = []
     if specs:
         for spec in specs:
-            architecture = options.load(spec, changes, allow_outside=allow_outside)
+            architecture = load(spec, changes, allow_outside=allow_outside)
             target = _network(published, network or architecture.name, given=network is not None)
             findings += audit.other(target, architecture, spec)
     else:
@@ -57,7 +55,7 @@ def run(
     else:
         data(_human(published, findings))
     if not all(each.fine for each in findings):
-        raise typer.Exit(1)
+        raise SystemExit(1)
 
 
 def _network(published: Published, name: str, *, given: bool) -> Network:

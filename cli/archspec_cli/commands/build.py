@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from archspec.api import source
-from archspec_cli import options
+from archspec_cli.loading import load
 from archspec_cli.output import data, emit_json, fail, progress, say, write_whole
 
 if TYPE_CHECKING:
@@ -51,7 +49,7 @@ def run(
         fail(f"{output} is one file, but there are {len(specs)} specs", "-o names a folder for several specs")
     printed = []
     for spec in progress(specs, "building"):
-        architecture = options.load(spec, changes, allow_outside=allow_outside, **budget)
+        architecture = load(spec, changes, allow_outside=allow_outside, **budget)
         printed.append(_Printed(spec, _target(spec, output), source(architecture), architecture))
     if str(output) == "-":
         for each in printed:
@@ -72,7 +70,7 @@ def run(
     else:
         _tell(printed, stale, orphans, check=check)
     if check and (stale or orphans):
-        raise typer.Exit(1)
+        raise SystemExit(1)
 
 
 def _target(spec: str, output: Path) -> Path:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-import typer
-
 from archspec.errors import SpecError
-from archspec_cli import options, reports
+from archspec_cli import reports
+from archspec_cli.loading import load
 from archspec_cli.output import data, fail, say, use_color
 
 if TYPE_CHECKING:
@@ -21,11 +20,11 @@ _UNREADABLE = ("AS001", "AS002")
 
 def run(
     specs: Sequence[str],
-    format_: reports.Format,
-    changes: list[str] | None,
+    format_: reports.Format = "human",
+    changes: list[str] | None = None,
     *,
-    allow_outside: bool,
-    budget: Mapping[str, int | None],
+    allow_outside: bool = False,
+    budget: Mapping[str, int | None] | None = None,
 ) -> None:
     if not specs:
         fail("no SPEC is given", "archspec check specs/*.toml")
@@ -33,7 +32,7 @@ def run(
     texts: dict[str, str] = {}
     for spec in specs:
         try:
-            options.load(spec, changes, allow_outside=allow_outside, **budget)
+            load(spec, changes, allow_outside=allow_outside, **budget or {})
         except SpecError as error:
             found += error.diagnostics
             texts |= error.texts
@@ -44,4 +43,4 @@ def run(
     if not found:
         say(f"{len(specs)} {'spec is' if len(specs) == 1 else 'specs are'} fine")
         return
-    raise typer.Exit(2 if all(each.code in _UNREADABLE for each in found) else 1)
+    raise SystemExit(2 if all(each.code in _UNREADABLE for each in found) else 1)

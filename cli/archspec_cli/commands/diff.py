@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-import typer
-
 from archspec.compare import Comparison, compare
 from archspec.ir.ops import dims
 from archspec.spec.fields import shown
+from archspec_cli.loading import load
 from archspec_cli.output import data, emit_json, table
 
 if TYPE_CHECKING:
@@ -18,14 +17,16 @@ if TYPE_CHECKING:
 MOST_KEYS = 12
 
 
-def run(left: Architecture, right: Architecture, names: tuple[str, str], *, as_json: bool) -> None:
+def run(names: tuple[str, str], changes: list[str] | None, *, allow_outside: bool, as_json: bool) -> None:
+    left = load(names[0], allow_outside=allow_outside)
+    right = load(names[1], changes, allow_outside=allow_outside)
     comparison = compare(left, right)
     if as_json:
         emit_json(_record(comparison, left, right, names))
     else:
         data(_human(comparison, left, right, names))
     if not comparison.same_function:
-        raise typer.Exit(1)
+        raise SystemExit(1)
 
 
 def _record(

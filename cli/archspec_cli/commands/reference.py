@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import typer
-
 from archspec.errors import did_you_mean
 from archspec_cli.output import data, emit_json, fail, say, table, write_whole
 
@@ -23,7 +21,7 @@ def schema(output: Path, *, check: bool) -> None:
     current = output.is_file() and output.read_text(encoding="utf-8") == text
     if check and not current:
         data(f"{output} is not current")
-        raise typer.Exit(1)
+        raise SystemExit(1)
     if not current:
         write_whole(output, text)
         say(f"wrote {output}")

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from archspec.ir.ops import dims
 from archspec.passes.measure import CONVENTION
 from archspec.spec.fields import shown
+from archspec_cli.loading import load
 from archspec_cli.output import data, emit_json, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from archspec.architecture import Architecture
     from archspec.passes.measure import Counts
@@ -18,7 +19,17 @@ if TYPE_CHECKING:
 _FLOAT = 4  # bytes of an fp32 value
 
 
-def run(architecture: Architecture, *, origin: bool, resolved: bool, as_json: bool) -> None:
+def run(
+    spec: str,
+    changes: list[str] | None = None,
+    *,
+    origin: bool = False,
+    resolved: bool = False,
+    as_json: bool = False,
+    allow_outside: bool = False,
+    budget: Mapping[str, int | None] | None = None,
+) -> None:
+    architecture = load(spec, changes, allow_outside=allow_outside, **budget or {})
     if resolved:
         _resolved(architecture, as_json=as_json)
     elif origin:
