@@ -6,9 +6,7 @@ and counting know. The spec layer turns it into a `Diagnostic`, which points int
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -17,8 +15,7 @@ Loc = tuple[str | int, ...]
 Severity = Literal["error", "warning"]
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """A place in a file. Lines and columns are 1-based and count characters; the end is exclusive."""
 
     file: str
@@ -28,16 +25,14 @@ class Span:
     end_column: int
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(NamedTuple):
     """A second place that a problem involves, and what stands there."""
 
     loc: Loc
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """A mistake in a spec, placed by the path of the field that holds it."""
 
     code: str
@@ -48,16 +43,14 @@ class Problem:
     notes: tuple[Note, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Related:
+class Related(NamedTuple):
     """A second place, in a file."""
 
     message: str
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
+class Diagnostic(NamedTuple):
     """A mistake, placed in a file: what every report of archspec is made of."""
 
     code: str
@@ -93,6 +86,8 @@ def concise(diagnostic: Diagnostic) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word closest to a mistyped one, or None when nothing is close."""
+    from difflib import get_close_matches
+
     matches = get_close_matches(word, list(known), n=1, cutoff=0.6)
     return matches[0] if matches else None
 

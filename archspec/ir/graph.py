@@ -8,7 +8,7 @@ sizes; a stage of 36 equal blocks is one `Repeat`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from archspec.ir.ops import Op
 from archspec.sizes import Size, names
@@ -22,8 +22,7 @@ INPUT = "x"
 Role = Literal["network", "stage", "block", "shortcut", "gate"]
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(NamedTuple):
     """A size that a graph is built with; `default` is used where a call does not say."""
 
     name: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from archspec.errors import Loc, Note, Problem, ProblemsFound
@@ -27,8 +26,7 @@ class Visit(NamedTuple):
     row: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Frame:
+class _Frame(NamedTuple):
     """Where the walk stands: the sizes and fills of the graph it is in."""
 
     values: Mapping[str, int]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from archspec.errors import Note, Problem, ProblemsFound
 from archspec.ir import ops
@@ -22,8 +22,7 @@ SLOT = "downsample"
 """torchvision's name for what stands on a shortcut."""
 
 
-@dataclass(frozen=True, slots=True)
-class BlockType:
+class BlockType(NamedTuple):
     """A block type, built once: without and with the addition, and what its shortcuts are made of."""
 
     name: str
@@ -51,7 +50,7 @@ def block_type(architecture: Declaration, name: str, context: Context) -> BlockT
     out = context.fixed(block.out)
     if "out" in names(out) or "stride" in names(out):
         raise ProblemsFound([Problem("AS106", "out is said by in and width", ("blocks", name, "out"))])
-    inside = replace(context, fixed=lambda size: substitute(context.fixed(size), {"out": out}))
+    inside = context._replace(fixed=lambda size: substitute(context.fixed(size), {"out": out}))
     strided = _strided(architecture, name, block)
     plain, _ = _branch(name, block, inside, strided, out, wired=False)
     residual, tap = _branch(name, block, inside, strided, out, wired=True)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, NamedTuple, assert_never
 
 from archspec.errors import Note, Problem, ProblemsFound
 from archspec.ir import ops
@@ -39,8 +38,7 @@ _PREFIXES: dict[type, str] = {
 NUMBERED = ("conv", "bn", "norm")
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """What the layers of one spec have in common. `fixed` fills in the spec's parameters."""
 
     defaults: Defaults

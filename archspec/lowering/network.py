@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from archspec.errors import Loc, Note, Problem, ProblemsFound
@@ -160,7 +159,7 @@ class _Network:
         except ProblemsFound as found:
             # a projection fits everywhere: what comes behind this stage can still be checked
             notes = (Note((*loc, "width"), f"width {sizes['width']}"),)
-            self.walk.problems += [replace(each, loc=loc, at="key", notes=notes) for each in found.problems]
+            self.walk.problems += [each._replace(loc=loc, at="key", notes=notes) for each in found.problems]
             return block_call(block, "B", sizes)
 
     def _type(self, name: str) -> BlockType:

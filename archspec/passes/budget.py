@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from archspec.errors import Problem
 
@@ -11,8 +10,7 @@ if TYPE_CHECKING:
     from archspec.passes.measure import Counts
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(NamedTuple):
     """The most that a network may have. The defaults hold every network of the paper several times over."""
 
     params: int = 1_000_000_000

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import fields
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from archspec.ir.graph import INPUT, Call, Graph, Node, Repeat, Slot
 from archspec.sizes import evaluate
@@ -19,8 +18,7 @@ FUNCTION_VERSION = 1
 """Raised when the meaning of an operation changes, so that old hashes stop matching."""
 
 
-@dataclass(frozen=True, slots=True)
-class FlatOp:
+class FlatOp(NamedTuple):
     """One operation of the expanded network. Inputs are places in the list; -1 is the image."""
 
     path: str
@@ -96,8 +94,8 @@ def function_hash(graph: Graph) -> str:
     the image's size and the initialisation are not part of it.
     """
     steps = [[type(flat.op).__name__, *_settings(flat.op), *flat.inputs] for flat in flatten(graph)]
-    canonical = json.dumps([FUNCTION_VERSION, steps], separators=(",", ":"), sort_keys=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    # numbers, booleans and plain words: Python writes them in one way only
+    return sha256(repr([FUNCTION_VERSION, steps]).encode()).hexdigest()
 
 
 def _settings(op: Op) -> list[Any]:

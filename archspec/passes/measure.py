@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from archspec.ir import ops
 from archspec.ir.walk import Visit, Walk
@@ -66,8 +66,7 @@ class Row:
     counts: Counts
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
+class Measure(NamedTuple):
     """The counts of a network and of each of its rows."""
 
     total: Counts

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from archspec.errors import Diagnostic, Problem, Related, Span, SpecError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from archspec.errors import Loc
@@ -69,8 +69,11 @@ def fail(
     return SpecError([Diagnostic(code, message, span, hint)], {file: text})
 
 
-def read(path: Path, hint: str = "") -> Document:
-    """A spec file. Raises `SpecError` for what cannot be read, is not a plain file, or is not TOML."""
+def read(path: Path, hint: Callable[[], str] = str) -> Document:
+    """A spec file. Raises `SpecError` for what cannot be read, is not a plain file, or is not TOML.
+
+    `hint` is asked what may have been meant when there is no such file.
+    """
     return parse(_read_bytes(path, str(path), hint), str(path), path)
 
 
@@ -79,7 +82,7 @@ def read_stdin() -> Document:
     return parse(sys.stdin.buffer.read(MAX_BYTES + 1), "<stdin>", None)
 
 
-def _read_bytes(path: Path, file: str, hint: str) -> bytes:
+def _read_bytes(path: Path, file: str, hint: Callable[[], str]) -> bytes:
     try:
         # O_NONBLOCK: opening a FIFO must not wait for a writer
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -87,7 +90,7 @@ def _read_bytes(path: Path, file: str, hint: str) -> bytes:
         match = similar_file(path)
         beside = f'did you mean "{path.parent / match}"?' if match else ""
         # a word without an ending names a shipped spec more likely than a file
-        hints = (beside, hint) if path.suffix else (hint, beside)
+        hints = (beside, hint()) if path.suffix else (hint(), beside)
         raise fail(file, "AS001", "no such file", hints[0] or hints[1]) from error
     except (OSError, ValueError) as error:
         raise fail(file, "AS001", f"cannot be read: {_reason(error)}") from error

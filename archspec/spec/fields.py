@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from pydantic import Field, PlainSerializer, PlainValidator, StringConstraints, ValidationInfo, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import Field, StringConstraints, ValidationInfo
+from pydantic_core import PydanticCustomError, core_schema
 
 from archspec.errors import did_you_mean
 from archspec.ir.ops import ActivationKind
 from archspec.sizes import Binary, Size, SizeError, Var, names, parse, text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
 
 NormKind = Literal["batch", "layer", "group", "instance", "rms", "none"]
 BLOCK_NAMES = ("in", "out", "width", "stride")
@@ -23,6 +26,34 @@ StageName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 ParameterName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 BlockName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 About = Annotated[str, StringConstraints(max_length=2000)]
+
+
+class _Checked:
+    """A field whose value one function of ours checks: one error a wrong value, and a plain JSON Schema.
+
+    Pydantic's own markers would first build a validator for the annotated type, and throw it away.
+    """
+
+    def __init__(
+        self,
+        check: Callable[[Any, ValidationInfo], Any],
+        json: JsonSchemaValue,
+        written: Callable[[Any], Any] | None = None,
+    ) -> None:
+        self.check = check
+        self.json = json
+        self.written = written
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        serialization = self.written and core_schema.plain_serializer_function_ser_schema(self.written)
+        return core_schema.with_info_plain_validator_function(self.check, serialization=serialization)
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return dict(self.json)
 
 
 def problem(code: str, message: str, hint: str = "") -> PydanticCustomError:
@@ -84,35 +115,26 @@ def _written(size: Size) -> int | str:
     return size if isinstance(size, int) else text(size)
 
 
-SizeField = Annotated[
-    Size,
-    PlainValidator(_size),
-    PlainSerializer(_written),
-    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0, "maximum": 10**6}, {"type": "string"}]}),
-]
+_SIZE_JSON: JsonSchemaValue = {
+    "anyOf": [{"type": "integer", "minimum": 0, "maximum": 10**6}, {"type": "string"}]
+}
+SizeField = Annotated[Size, _Checked(_size, _SIZE_JSON, _written)]
 
 
-def _switch(kinds: tuple[str, ...], what: str) -> Any:
-    def validate(value: Any) -> bool | str:
+def _switch(kinds: tuple[str, ...], what: str) -> _Checked:
+    def validate(value: Any, info: ValidationInfo) -> bool | str:  # noqa: ARG001 - as Pydantic calls it
         if isinstance(value, bool) or value in kinds:
             return value  # type: ignore[no-any-return]
         if not isinstance(value, str):
             raise problem("AS103", f"{what} is true, false or a kind, not {shown(value)}")
         raise problem("AS105", f"unknown {what} {shown(value)}", did_you_mean(value, kinds))
 
-    return PlainValidator(validate)
+    return _Checked(validate, {"anyOf": [{"type": "boolean"}, {"enum": [*kinds]}]})
 
 
-NormSwitch = Annotated[
-    bool | NormKind,
-    _switch(get_args(NormKind), "normalisation"),
-    WithJsonSchema({"anyOf": [{"type": "boolean"}, {"enum": [*get_args(NormKind)]}]}),
-]
-ActivationSwitch = Annotated[
-    bool | ActivationKind,
-    _switch(get_args(ActivationKind), "activation"),
-    WithJsonSchema({"anyOf": [{"type": "boolean"}, {"enum": [*get_args(ActivationKind)]}]}),
-]
+NormSwitch = Annotated[bool | NormKind, _switch(get_args(NormKind), "normalisation")]
+ActivationSwitch = Annotated[bool | ActivationKind, _switch(get_args(ActivationKind), "activation")]
+BiasSwitch = Annotated[bool | Literal["auto"], _switch(("auto",), "bias")]
 
 
 def _block_reference(value: Any, info: ValidationInfo) -> str:
@@ -124,11 +146,6 @@ def _block_reference(value: Any, info: ValidationInfo) -> str:
     return value
 
 
-BiasSwitch = Annotated[
-    bool | Literal["auto"],
-    _switch(("auto",), "bias"),
-    WithJsonSchema({"anyOf": [{"type": "boolean"}, {"enum": ["auto"]}]}),
-]
-BlockReference = Annotated[str, PlainValidator(_block_reference), WithJsonSchema({"type": "string"})]
+BlockReference = Annotated[str, _Checked(_block_reference, {"type": "string"})]
 Probability = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Epsilon = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]

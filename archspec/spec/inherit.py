@@ -6,7 +6,7 @@ result with its place: the place is looked up again, from the last document to t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +61,7 @@ class Sources:
         """A problem with its place in the file that holds the mistake."""
         if problem.notes and self._built_in(problem.loc):
             # a built-in block has no line of its own here: the stage that uses it is the place
-            problem = replace(problem, loc=problem.notes[0].loc, at="key", notes=problem.notes[1:])
+            problem = problem._replace(loc=problem.notes[0].loc, at="key", notes=problem.notes[1:])
         document, local = self.origin(problem.loc)
         related = []
         for note in problem.notes:

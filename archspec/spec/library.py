@@ -6,7 +6,7 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
-from archspec.spec.models import Block
+from archspec.spec.models import Block, Spec
 
 _PACKAGE = Path(__file__).parent.parent
 BLOCK_FOLDER = _PACKAGE / "blocks"
@@ -22,9 +22,11 @@ def block_names() -> frozenset[str]:
 def block(name: str) -> Block:
     """A built-in block type."""
     table = tomllib.loads((BLOCK_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
-    return Block.model_validate(
-        table["blocks"][name], context={"params": frozenset(), "blocks": (), "in_block": True}
+    # as part of a spec: the spec's validator is there already, a block's own would have to be built
+    spec = Spec.model_validate(
+        {"format": 1, "name": name, **table}, context={"params": frozenset(), "blocks": (), "in_block": False}
     )
+    return spec.blocks[name]
 
 
 @cache

@@ -28,7 +28,7 @@ def load_spec(
     first = (
         documents.read_stdin()
         if str(name) == "-"
-        else documents.read(library.find_spec(str(name)), hint=_shipped(str(name)))
+        else documents.read(library.find_spec(str(name)), lambda: _shipped(str(name)))
     )
     return resolve(first, params, settings, allow_outside=allow_outside)
 

@@ -47,7 +47,8 @@ LAYER_KINDS = ("conv", "pool", "linear", "dropout", "gate", "norm", "act")
 class Model(BaseModel):
     """What all tables share: frozen, strict types, no unknown keys.
 
-    Validators are built once, for the whole spec, when the first one is read: that is most of the start-up.
+    Validators are built once, for the whole spec, when the first one is read: that is most of the start-up. It is
+    also why defaults that are tables are constructed, not validated: each would build a validator of its own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
@@ -163,11 +164,13 @@ class Block(Model):
     out: SizeField = Field(Var("width"), description='Output channels, for example "4 * width".')
     layers: Layers = Field(description="The residual branch F(x).")
     after: Layers = Field(
-        default_factory=lambda: (Act(act=True),),
+        default_factory=lambda: (Act.model_construct(act=True),),
         description="Layers after the addition, or in its place in a plain net.",
     )
     projection: Layers = Field(
-        default_factory=lambda: (Conv(conv=1, out=Var("out"), stride=Var("stride"), act=False),),
+        default_factory=lambda: (
+            Conv.model_construct(conv=1, out=Var("out"), stride=Var("stride"), act=False),
+        ),
         description="What a projection shortcut is made of (options B and C).",
     )
     project_after: int = Field(
@@ -287,16 +290,18 @@ class Spec(Model):
         "resnet",
         description='`state_dict` keys: "resnet" is conv1, layer1.0.conv1, fc; "sequential" is features.0.',
     )
-    input: Input = Field(default_factory=Input, description="The input image.")
-    defaults: Defaults = Field(default_factory=Defaults, description="Defaults of layers, blocks and stages.")
-    norm: NormTable = Field(default_factory=NormTable, description="The normalisation.")
-    init: Init = Field(default_factory=Init, description="Weight initialisation.")
+    input: Input = Field(default_factory=Input.model_construct, description="The input image.")
+    defaults: Defaults = Field(
+        default_factory=Defaults.model_construct, description="Defaults of layers, blocks and stages."
+    )
+    norm: NormTable = Field(default_factory=NormTable.model_construct, description="The normalisation.")
+    init: Init = Field(default_factory=Init.model_construct, description="Weight initialisation.")
     blocks: dict[BlockName, Annotated[Block, WrapValidator(_in_block)]] = Field(
         {}, max_length=64, description="Block types of this spec."
     )
-    stem: Stem = Field(default_factory=Stem, description="Before the first stage.")
+    stem: Stem = Field(default_factory=Stem.model_construct, description="Before the first stage.")
     stages: tuple[Stage, ...] = Field((), max_length=64, strict=False, description="The stages, in order.")
-    head: Head = Field(default_factory=Head, description="After the last stage.")
+    head: Head = Field(default_factory=Head.model_construct, description="After the last stage.")
 
     @field_validator("format", mode="before")
     @classmethod

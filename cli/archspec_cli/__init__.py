@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import NoReturn
@@ -20,6 +21,7 @@ def main() -> NoReturn:
 
     # Pydantic would look through every installed package for plugins; a spec needs none
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
+    gc.disable()  # start-up makes no garbage worth looking for
     try:
         if not quick.run(sys.argv[1:]):
             from archspec_cli.app import app

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +46,8 @@ def say(text: str) -> None:
 
 def emit_json(document: dict[str, Any]) -> None:
     """The one JSON document of a run."""
+    import json
+
     data(json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2))
 
 
@@ -77,6 +77,8 @@ def report_diagnostics(error: SpecError) -> None:
 
 def write_whole(path: Path, text: str) -> None:
     """Writes a file so that it is there whole or not at all."""
+    import tempfile  # with it comes a fifth of the standard library
+
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -7,6 +7,8 @@ A spec and no options need no parsing; everything else, help included, goes the 
 from __future__ import annotations
 
 import os
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,14 +22,26 @@ def run(arguments: Sequence[str]) -> bool:
     command, spec = arguments
     if spec.startswith("-") and spec != "-":
         return False
+    if command not in ("check", "show"):
+        return False
+    _without_plugins()
     if command == "check":
         from archspec_cli.commands import check
 
         check.run([spec])
-        return True
-    if command == "show":
+    else:
         from archspec_cli.commands import show
 
         show.run(spec)
-        return True
-    return False
+    return True
+
+
+def _without_plugins() -> None:
+    """Keeps Pydantic from importing its plugin loader, and with it email, socket and zipfile.
+
+    PYDANTIC_DISABLE_PLUGINS makes the loader return nothing, but it is imported all the same: a seventh of the
+    whole run. Should a later Pydantic not ask for it under this name, nothing changes but the time.
+    """
+    loader = ModuleType("pydantic.plugin._loader")
+    loader.get_plugins = tuple  # type: ignore[attr-defined]
+    sys.modules.setdefault(loader.__name__, loader)

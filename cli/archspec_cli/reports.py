@@ -6,7 +6,6 @@ own escapes have seen it.
 
 from __future__ import annotations
 
-import json
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -49,7 +48,9 @@ def render(
     """The report, without a line end after its last line. Only the human form uses color and sources."""
     if format == "json":
         document = {"schema_version": SCHEMA_VERSION, "diagnostics": list(map(_record, diagnostics))}
-        return json.dumps(document, indent=2)
+        from json import dumps
+
+        return dumps(document, indent=2)
     if format == "concise":
         return "\n".join(sanitize(concise(diagnostic)) for diagnostic in diagnostics)
     if format == "github":
