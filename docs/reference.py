@@ -66,7 +66,6 @@ IMPLIED: dict[tuple[str, str], str] = {
     ("Pool", "size"): "average: the whole map; max: required",
     ("Pool", "stride"): "`size`",
     ("Pool", "padding"): "`(size - 1) // 2` or `0`",
-    ("Pool", "rounding"): '`"floor"`',
     ("Pool", "output"): "`1`, without a size",
 }
 

@@ -63,12 +63,8 @@ def _sentence(change: Change, trial: Architecture | None, base: Architecture) ->
     if trial is None:
         return what
     now, before = trial.measure.total, base.measure.total
-    costs = [_cost(now.macs - before.macs, "multiply-adds"), _cost(now.params - before.params, "parameters")]
-    named = " and ".join(cost for cost in costs if cost)
-    return f"{what} {named}" if named else f"{what} changes the function, not the counts"
-
-
-def _cost(change: int, what: str) -> str:
-    if change == 0:
-        return ""
-    return f"{'adds' if change > 0 else 'takes away'} {abs(change):,} {what}"
+    changes = {"multiply-adds": now.macs - before.macs, "parameters": now.params - before.params}
+    more = [f"{change:,} {name}" for name, change in changes.items() if change > 0]
+    less = [f"{-change:,} {name}" for name, change in changes.items() if change < 0]
+    costs = [f"{verb} {' and '.join(each)}" for verb, each in (("adds", more), ("takes away", less)) if each]
+    return f"{what} {', '.join(costs)}" if costs else f"{what} changes the function, not the counts"

@@ -40,7 +40,7 @@ class Finding:
     @property
     def agree(self) -> bool:
         """Whether all witnesses that saw it counted the same."""
-        return len({count for count in self.witnesses.values() if count is not None}) == 1
+        return len({count for count in self.witnesses.values() if count is not None}) <= 1
 
     @property
     def fine(self) -> bool:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from archspec.errors import Loc
+    from archspec.spec.fields import NormKind
     from archspec.spec.models import Defaults, NormTable
 
 # what a chain (an `nn.Sequential`) cannot hold, because torch has no module for it
@@ -111,9 +112,13 @@ class Builder:
             case models.Gate():
                 self._gate(layer, loc)
             case models.Norm():
+                if layer.norm is False:
+                    raise ProblemsFound([Problem("AS112", "this layer does nothing", (*loc, "norm"))])
                 self._normalise(layer.norm, loc)
                 self._activate(layer.act, loc)
             case models.Act():
+                if layer.act is False:
+                    raise ProblemsFound([Problem("AS112", "this layer does nothing", (*loc, "act"))])
                 self._activate(layer.act, loc)
             case models.Linear():
                 message = "a linear layer belongs into the head: a feature map would be flattened here"
@@ -155,14 +160,15 @@ class Builder:
         bias = self.context.defaults.bias
         return not normalised if bias == "auto" else bias
 
-    def _norm_kind(self, switch: bool | str) -> str:
+    def _norm_kind(self, switch: bool | NormKind) -> NormKind:
         if switch is True:
             return self.context.norm.kind
         return switch or "none"
 
-    def _normalise(self, switch: bool | str, loc: Loc, number: int = 0) -> None:
+    def _normalise(self, switch: bool | NormKind, loc: Loc, number: int = 0) -> None:
         table, channels = self.context.norm, self.channels
-        match self._norm_kind(switch):
+        kind = self._norm_kind(switch)
+        match kind:
             case "none":
                 return
             case "batch":
@@ -173,20 +179,26 @@ class Builder:
                 op = ops.GroupNorm(table.groups, channels, table.eps)
             case "instance":
                 op = ops.InstanceNorm2d(channels, table.eps)
-            case _:
+            case "rms":
                 op = ops.RMSNorm2d(channels, table.eps)
+            case _:
+                assert_never(kind)
         self.last_norm = self.op(op, loc, number)
 
-    def _activate(self, switch: bool | str, loc: Loc) -> None:
+    def _activate(self, switch: bool | ops.ActivationKind, loc: Loc) -> None:
         if switch is not False:
-            kind = self.context.defaults.act if switch is True else switch
-            self.op(ops.Activation(kind), loc)  # type: ignore[arg-type]
+            self.op(ops.Activation(self.context.defaults.act if switch is True else switch), loc)
 
     def _pool(self, layer: models.Pool, loc: Loc) -> ops.Op:
         fixed = self.context.fixed
         if layer.pool == "max" and layer.size is None:
             raise ProblemsFound([Problem("AS102", '"size" is missing: a max pool has a window', loc)])
-        unread = [key for key in ("stride", "padding", "rounding") if key in layer.model_fields_set]
+        given = {
+            "stride": layer.stride is not None,
+            "padding": layer.padding is not None,
+            "rounding": layer.rounding != "floor",
+        }
+        unread = [key for key, said in given.items() if said]
         if layer.size is None and unread:
             message = f"{unread[0]} needs a window: this pool takes the whole map"
             raise ProblemsFound([Problem("AS112", message, (*loc, unread[0]), "size = ... gives it one")])

@@ -50,5 +50,6 @@ def find_spec(name: str) -> Path:
     shipped = name.removeprefix("specs/")
     for candidate in (spec_folder() / shipped, spec_folder() / f"{shipped}.toml"):
         if candidate.is_file():
-            return candidate
+            # shown as people would type it
+            return candidate.relative_to(Path.cwd()) if candidate.is_relative_to(Path.cwd()) else candidate
     return path

@@ -88,8 +88,8 @@ class Pool(Model):
     padding: SizeField | None = Field(
         None, description="Default (size - 1) // 2 for a max pool that rounds down, else 0."
     )
-    rounding: Literal["floor", "ceil"] | None = Field(
-        None, description='Default "floor"; "ceil" is Caffe\'s rounding of the output size.'
+    rounding: Literal["floor", "ceil"] = Field(
+        "floor", description='"ceil" is Caffe\'s rounding of the output size.'
     )
     output: SizeField | None = Field(
         None, description="Adaptive average pool to output x output, instead of a size."

@@ -88,7 +88,7 @@ def build(
     max_layers: options.MaxLayers = None,
     json: options.Json = False,
 ) -> None:
-    r"""Print specs as standalone PyTorch source. Without SPEC: every spec in specs/.
+    """Print specs as standalone PyTorch source. Without SPEC: every spec in specs/.
 
     \b
     Examples:
@@ -117,7 +117,7 @@ def check(
     max_layers: options.MaxLayers = None,
     json: options.Json = False,
 ) -> None:
-    r"""Check specs and report every mistake with its place. Exit 1 when there is one.
+    """Check specs and report every mistake with its place. Exit 1 when there is one.
 
     \b
     Examples:
@@ -146,7 +146,7 @@ def show(
     max_layers: options.MaxLayers = None,
     json: options.Json = False,
 ) -> None:
-    r"""Show the stage table as the paper prints it: shapes, parameters, multiply-adds, memory.
+    """Show the stage table as the paper prints it: shapes, parameters, multiply-adds, memory.
 
     \b
     Examples:
@@ -182,7 +182,7 @@ def audit(
     allow_outside: options.AllowOutside = False,
     json: options.Json = False,
 ) -> None:
-    r"""Hold specs against published tables, with three independent counters. Exit 1 when a row differs.
+    """Hold specs against published tables, with three independent counters. Exit 1 when a row differs.
 
     \b
     Examples:
@@ -203,7 +203,7 @@ def schema(
     output: Annotated[Path, typer.Option("--output", "-o", help="File, or - for stdout.")] = Path("-"),
     check: Annotated[bool, typer.Option("--check", help="Exit 1 when the file is not current.")] = False,
 ) -> None:
-    r"""Print the JSON Schema of the spec language, for editors.
+    """Print the JSON Schema of the spec language, for editors.
 
     \b
     Examples:
@@ -223,7 +223,7 @@ def explain(
     *,
     json: options.Json = False,
 ) -> None:
-    r"""Explain a diagnostic, with an example of the mistake and its cure. Without CODE: list all.
+    """Explain a diagnostic, with an example of the mistake and its cure. Without CODE: list all.
 
     \b
     Examples:
@@ -244,7 +244,7 @@ def diff(
     allow_outside: options.AllowOutside = False,
     json: options.Json = False,
 ) -> None:
-    r"""Say what tells two specs apart: fields, shapes, counts, keys, and whether weights carry over.
+    """Say what tells two specs apart: fields, shapes, counts, keys, and whether weights carry over.
 
     --set applies to the second. Exit 1 when they compute different functions.
 
@@ -266,7 +266,7 @@ def init(
     *,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
 ) -> None:
-    r"""Write a commented starter spec.
+    """Write a commented starter spec.
 
     \b
     Examples:

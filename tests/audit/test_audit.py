@@ -79,8 +79,7 @@ def test_option_b_for_a_differs_by_its_parameters() -> None:
         row = _row(findings, "params")
         assert row.verdict == "differs"
         assert (
-            f"shortcut B in place of A adds 19,267,584 multiply-adds and adds {extra:,} parameters"
-            in row.reason
+            f"shortcut B in place of A adds 19,267,584 multiply-adds and {extra:,} parameters" in row.reason
         )
 
 

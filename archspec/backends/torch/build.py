@@ -13,7 +13,7 @@ from archspec.backends.filling import rules
 from archspec.backends.plan import Held, Step, chain, plan
 from archspec.backends.spelling import ChannelPad, Module, Strided
 from archspec.backends.torch.modules import Block, Network
-from archspec.ir.graph import Call, Graph, Repeat
+from archspec.ir.graph import Call, Repeat
 from archspec.sizes import Binary, Var, evaluate
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def build_module(architecture: Architecture, *, init: bool = True) -> Network:
     """The network of an architecture, on torch's current default device."""
     builder = _Builder(architecture.declared.spec.init)
     with _NoFilling():
-        network = builder.network(architecture.graph)
+        network = builder.network(architecture)
     if init:
         network.init_weights()
     return network
@@ -48,10 +48,10 @@ class _Builder:
     def __init__(self, init: Init) -> None:
         self.init = init
 
-    def network(self, graph: Graph) -> Network:
-        plan_ = plan(graph)
+    def network(self, architecture: Architecture) -> Network:
+        plan_ = plan(architecture.graph)
         modules = {each.name: self.sub(each.held, {}) for each in plan_.attributes}
-        return Network(graph.name, plan_, modules, rules(self.init))
+        return Network(plan_, modules, rules(self.init), name=architecture.name, hash=architecture.hash)
 
     def sub(self, held: Held | None, values: Mapping[str, int]) -> nn.Module | None:
         return None if held is None else self.module(held, values)

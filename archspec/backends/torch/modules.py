@@ -52,12 +52,19 @@ class Block(nn.Module):
 
 
 class Network(Block):
-    """A whole network. `spec_name` and `function_hash` say what it was compiled from."""
+    """A whole network. `function_hash` says which function it was compiled to compute."""
 
     def __init__(
-        self, title: str, plan: Plan, modules: Mapping[str, nn.Module | None], rules: tuple[Rule, ...]
+        self,
+        plan: Plan,
+        modules: Mapping[str, nn.Module | None],
+        rules: tuple[Rule, ...],
+        *,
+        name: str,
+        hash: str,
     ) -> None:
-        super().__init__(title, plan, modules)
+        super().__init__(name, plan, modules)
+        self.function_hash = hash
         self._rules = {_KINDS[rule.module]: rule for rule in rules}
 
     def init_weights(self) -> None:

@@ -20,6 +20,8 @@ MOST_KEYS = 12
 def run(names: tuple[str, str], changes: list[str] | None, *, allow_outside: bool, as_json: bool) -> None:
     left = load(names[0], allow_outside=allow_outside)
     right = load(names[1], changes, allow_outside=allow_outside)
+    if changes:
+        names = (names[0], f"{names[1]} --set {' '.join(changes)}")
     comparison = compare(left, right)
     if as_json:
         emit_json(_record(comparison, left, right, names))
