@@ -95,6 +95,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`did you mean "x"?`, or the list of what is known when nothing is close and the list is short."""
     words = sorted(known)
+    if len(word) > 100 or len(words) > 200:
+        return ""
     match = nearest(word, words)
     if match is not None:
         return f'did you mean "{match}"?'

@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 40
-_SEGMENT = r"""(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""
-# tomllib takes quadratic time over a dotted key, so a long one is refused before it is parsed
+MAX_MESSAGE = 600
+# tomllib takes quadratic time over a dotted key, so one of many parts is refused before it is parsed. Parts are
+# looked at for 200 characters: a file holds too few longer ones to matter, and the search itself stays linear
+_SEGMENT = r"""(?:[A-Za-z0-9_-]{1,200}+|"(?:[^"\\\n]|\\.){0,200}+"|'[^'\n]{0,200}+')"""
 _LONG_KEY = re.compile(rf"(?<![A-Za-z0-9_-])(?:{_SEGMENT}[ \t]*+\.[ \t]*+){{{MAX_DEPTH}}}")
 _SYNTAX_PLACE = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$")
 
@@ -55,9 +57,11 @@ class Document:
 
     def diagnostic(self, problem: Problem) -> Diagnostic:
         """A problem of this document alone."""
-        related = tuple(Related(note.message, self.span(note.loc, "key")) for note in problem.notes)
+        related = tuple(Related(clipped(note.message), self.span(note.loc, "key")) for note in problem.notes)
         span = self.span(problem.loc, problem.at)
-        return Diagnostic(problem.code, problem.message, span, problem.hint, related=related)
+        return Diagnostic(
+            problem.code, clipped(problem.message), span, clipped(problem.hint), related=related
+        )
 
 
 def fail(
@@ -66,7 +70,12 @@ def fail(
     """The error for a file that could not be read at all."""
     line, column = place
     span = Span(file, line, column, line, column + 1)
-    return SpecError([Diagnostic(code, message, span, hint)], {file: text})
+    return SpecError([Diagnostic(code, clipped(message), span, clipped(hint))], {file: text})
+
+
+def clipped(text: str) -> str:
+    """A message quotes what a hostile file says; it does not copy it."""
+    return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"
 
 
 def read(path: Path, hint: Callable[[], str] = str) -> Document:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 NormKind = Literal["batch", "layer", "group", "instance", "rms", "none"]
 BLOCK_NAMES = ("in", "out", "width", "stride")
+MOST_SUGGESTIONS = 100
 NAME_PATTERN = r"^[a-z][a-z0-9_.-]{0,63}$"
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
@@ -99,9 +100,18 @@ def _size(value: Any, info: ValidationInfo) -> Size:
     known = _known_names(info)
     for name in sorted(names(size)):
         if known is not None and name not in known:
-            hint = did_you_mean(name, known) if known else "no [params] are declared here"
+            hint = _suggestion(info, name, known) if known else "no [params] are declared here"
             raise problem("AS107", f"unknown name {shown(name)} in {shown(value)}", hint)
     return size
+
+
+def _suggestion(info: ValidationInfo, word: str, known: Iterable[str]) -> str:
+    """A word that may have been meant. Looked for a hundred times at most: a hostile file has no end of them."""
+    if info.context is not None:
+        info.context["suggested"] = info.context.get("suggested", 0) + 1
+        if info.context["suggested"] > MOST_SUGGESTIONS:
+            return ""
+    return did_you_mean(word, known)
 
 
 def _known_names(info: ValidationInfo) -> Iterable[str] | None:
@@ -122,12 +132,12 @@ SizeField = Annotated[Size, _Checked(_size, _SIZE_JSON, _written)]
 
 
 def _switch(kinds: tuple[str, ...], what: str) -> _Checked:
-    def validate(value: Any, info: ValidationInfo) -> bool | str:  # noqa: ARG001 - as Pydantic calls it
+    def validate(value: Any, info: ValidationInfo) -> bool | str:
         if isinstance(value, bool) or value in kinds:
             return value  # type: ignore[no-any-return]
         if not isinstance(value, str):
             raise problem("AS103", f"{what} is true, false or a kind, not {shown(value)}")
-        raise problem("AS105", f"unknown {what} {shown(value)}", did_you_mean(value, kinds))
+        raise problem("AS105", f"unknown {what} {shown(value)}", _suggestion(info, value, kinds))
 
     return _Checked(validate, {"anyOf": [{"type": "boolean"}, {"enum": [*kinds]}]})
 
@@ -142,7 +152,7 @@ def _block_reference(value: Any, info: ValidationInfo) -> str:
         raise problem("AS103", f"a block is named by a string, not {shown(value)}")
     known: Iterable[str] | None = None if info.context is None else info.context["blocks"]
     if known is not None and value not in known:
-        raise problem("AS108", f"unknown block {shown(value)}", did_you_mean(value, known))
+        raise problem("AS108", f"unknown block {shown(value)}", _suggestion(info, value, known))
     return value
 
 

@@ -11,15 +11,16 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from archspec.errors import Diagnostic, Problem, Related, SpecError, did_you_mean
-from archspec.spec.documents import Document, fail, parse, read, similar_file
+from archspec.spec.documents import Document, clipped, fail, parse, read, similar_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from archspec.errors import Loc, Span
 
 MAX_CHAIN = 10
+MAX_PROBLEMS = 100
 NOT_INHERITED = ("extends", "stage")
 
 
@@ -66,9 +67,11 @@ class Sources:
         related = []
         for note in problem.notes:
             other, other_loc = self.origin(note.loc)
-            related.append(Related(note.message, other.span(other_loc, "value")))
+            related.append(Related(clipped(note.message), other.span(other_loc, "value")))
         span = document.span(local, problem.at)
-        return Diagnostic(problem.code, problem.message, span, problem.hint, related=tuple(related))
+        return Diagnostic(
+            problem.code, clipped(problem.message), span, clipped(problem.hint), related=tuple(related)
+        )
 
     def place(self, loc: Loc) -> Span:
         """Where a value is said."""
@@ -78,10 +81,10 @@ class Sources:
     def _built_in(self, loc: Loc) -> bool:
         return loc[:1] == ("blocks",) and not any(_present(each.data, loc[:2]) for each in self.documents)
 
-    def error(self, problems: Iterable[Problem]) -> SpecError:
-        """All problems as one error, in the order of the documents and their lines."""
+    def error(self, problems: Sequence[Problem]) -> SpecError:
+        """All problems (a hundred at most) as one error, in the order of the documents and their lines."""
         order = {document.file: place for place, document in enumerate(self.documents)}
-        found = {self.diagnostic(problem): None for problem in problems}
+        found = {self.diagnostic(problem): None for problem in problems[:MAX_PROBLEMS]}
         return SpecError(
             sorted(found, key=lambda each: (order[each.span.file], each.span.line, each.span.column)),
             self.texts,
@@ -161,6 +164,8 @@ def _stage_problems(document: Document, stages: Any) -> list[Problem]:
     )
     problems = []
     for name, change in changes.items():
+        if len(problems) == MAX_PROBLEMS:
+            break
         if name not in known:
             hint = did_you_mean(name, [word for word in known if isinstance(word, str)])
             problems.append(Problem("AS110", f'no stage is named "{name}"', ("stage", name), hint, "key"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -45,7 +46,7 @@ def shipped_names() -> list[str]:
 def find_spec(name: str) -> Path:
     """A spec by path, or a shipped one by name: `resnet50`, `cifar/resnet20`, `specs/resnet50.toml`."""
     path = Path(name)
-    if path.exists() or path.is_absolute() or ".." in path.parts:
+    if os.path.exists(path) or path.is_absolute() or ".." in path.parts:
         return path
     shipped = name.removeprefix("specs/")
     for candidate in (spec_folder() / shipped, spec_folder() / f"{shipped}.toml"):

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from archspec.errors import Loc, Note, Problem, did_you_mean, nearest
 from archspec.spec import library
 from archspec.spec.fields import BLOCK_NAMES, shown
+from archspec.spec.inherit import MAX_PROBLEMS
 from archspec.spec.models import Spec
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-MAX_PROBLEMS = 100
 _RANGE = ("greater_than", "greater_than_equal", "less_than", "less_than_equal", "finite_number")
 _BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 _KINDS = {
