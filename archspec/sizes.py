@@ -173,14 +173,22 @@ def names(size: Size) -> frozenset[str]:
 def text(size: Size, rename: Callable[[str], str] = str) -> str:
     """The size as Python, with no brackets but the needed ones: `4 * width`."""
     if isinstance(size, int):
-        return str(size)
+        # the grammar has no sign
+        return str(size) if size >= 0 else f"0 - {-size}"
     if isinstance(size, Var):
         return rename(size.name)
     rank = _PRECEDENCE[size.operator]
     left, right = text(size.left, rename), text(size.right, rename)
-    if isinstance(size.left, Binary) and _PRECEDENCE[size.left.operator] < rank:
+    if _rank(size.left) < rank:
         left = f"({left})"
     # `a - (b - c)` and `a * (b // c)` keep their brackets: the operators are not associative
-    if isinstance(size.right, Binary) and _PRECEDENCE[size.right.operator] <= rank:
+    if _rank(size.right) <= rank:
         right = f"({right})"
     return f"{left} {size.operator} {right}"
+
+
+def _rank(size: Size) -> int:
+    """How tightly a written size holds together."""
+    if isinstance(size, Binary):
+        return _PRECEDENCE[size.operator]
+    return _PRECEDENCE["-"] if isinstance(size, int) and size < 0 else 3

@@ -115,7 +115,7 @@ def by_hand(flat: tuple[FlatOp, ...], image: Shape) -> dict[str, Any]:
     return {**total, "output": shapes[-1] if shapes else image}
 
 
-@many(400)
+@many(200)
 @given(specs())
 def test_closed_form_counts_are_the_sums_over_every_operation(spec: Table) -> None:
     architecture = loaded(spec)
@@ -218,7 +218,7 @@ CHANGES: list[tuple[tuple[str | int, ...], Any]] = [
 ]
 
 
-@many(300)
+@many(200)
 @given(specs(), st.sampled_from(CHANGES))
 def test_two_hashes_are_equal_where_every_operation_is(
     spec: Table, change: tuple[tuple[Any, ...], Any]
@@ -281,7 +281,7 @@ JUNK = st.recursive(
 )
 
 
-@many(400)
+@many(200)
 @given(specs(), st.data())
 def test_junk_in_any_place_gives_a_diagnostic_or_a_network(spec: Table, data: st.DataObject) -> None:
     other = deepcopy(spec)

@@ -15,7 +15,7 @@ from archspec.ir import ops
 from archspec.ir.graph import INPUT, Call, Graph, Node, Repeat, Slot
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Set
 
 # operations whose gradients do not need their own output, so that an activation may overwrite it
 _OVERWRITABLE = (
@@ -67,12 +67,12 @@ class Plan:
 def plan(graph: Graph) -> Plan:
     """The class of a graph that is not a chain."""
     variables = _variables(graph)
-    uses = _uses(graph)
+    uses, overwritable = _uses(graph), _overwritable(graph)
     attributes: dict[str, Held | None] = {}
     shared: dict[Module, str] = {}
     steps = []
     for node in graph.nodes:
-        action = _action(graph, node, uses, attributes, shared)
+        action = _action(node, uses, overwritable, attributes, shared)
         operands = tuple(variables[name] for name in node.inputs)
         steps.append(Step(node, variables[node.name], operands, action, isinstance(node.body, Slot)))
     held = tuple(Attribute(name, value) for name, value in attributes.items())
@@ -82,23 +82,23 @@ def plan(graph: Graph) -> Plan:
 def chain(graph: Graph) -> tuple[tuple[str, Held], ...]:
     """The members of an `nn.Sequential`, by key."""
     assert graph.chain
-    uses = _uses(graph)
+    uses, overwritable = _uses(graph), _overwritable(graph)
     members: list[tuple[str, Held]] = []
     for node in graph.nodes:
         if isinstance(node.body, (Call, Repeat)):
             members.append((node.name, node.body))
             continue
         assert not isinstance(node.body, Slot)
-        spelling = spell(node.body, in_place=_in_place(graph, node, uses))
+        spelling = spell(node.body, in_place=_in_place(node, uses, overwritable))
         assert isinstance(spelling, Module), "a chain holds modules only"
         members.append((node.name, spelling))
     return tuple(members)
 
 
 def _action(
-    graph: Graph,
     node: Node,
     uses: Counter[str],
+    overwritable: Set[str],
     attributes: dict[str, Held | None],
     shared: dict[Module, str],
 ) -> str | Expression:
@@ -109,7 +109,7 @@ def _action(
     if isinstance(body, Slot):
         attributes[node.name] = None
         return node.name
-    spelling = spell(body, in_place=_in_place(graph, node, uses))
+    spelling = spell(body, in_place=_in_place(node, uses, overwritable))
     if not isinstance(spelling, Module):
         return spelling
     if not body.has_state:
@@ -125,12 +125,15 @@ def _uses(graph: Graph) -> Counter[str]:
     return Counter(name for node in graph.nodes for name in set(node.inputs))
 
 
-def _in_place(graph: Graph, node: Node, uses: Counter[str]) -> bool:
+def _overwritable(graph: Graph) -> Set[str]:
+    return {node.name for node in graph.nodes if isinstance(node.body, _OVERWRITABLE)}
+
+
+def _in_place(node: Node, uses: Counter[str], overwritable: Set[str]) -> bool:
     body, (source, *_) = node.body, node.inputs
     if not isinstance(body, ops.Activation) or not can_overwrite(body) or uses[source] > 1 or source == INPUT:
         return False
-    producer = next(each for each in graph.nodes if each.name == source)
-    return isinstance(producer.body, _OVERWRITABLE)
+    return source in overwritable
 
 
 def _variables(graph: Graph) -> Mapping[str, str]:

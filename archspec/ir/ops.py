@@ -27,6 +27,7 @@ ActivationKind = Literal[
 ]
 
 
+MAX_SIZE = 10**6
 # zero channels may come out negative: that is option A's own diagnostic
 _LEAST = {"padding": 0, "before": -(10**12), "after": -(10**12)}
 # where a spec says a size
@@ -83,9 +84,10 @@ class Operation:
         """Refuses sizes that no layer can have. Raises `ShapeError`."""
         for name, value in self.sizes().items():
             least = _LEAST.get(name, 1)
-            if isinstance(value, int) and value < least:
-                key = _SPEC_KEYS.get(name) or ("conv" if isinstance(self, Conv2d) else "size")
-                raise ShapeError("AS104", f"{value} is out of range: at least {least}", key)
+            if not isinstance(value, int) or least <= value <= MAX_SIZE:
+                continue
+            key = _SPEC_KEYS.get(name) or ("conv" if isinstance(self, Conv2d) else "size")
+            raise ShapeError("AS104", f"{value} is out of range: {max(least, 0)} to {MAX_SIZE}", key)
 
     def parameters(self) -> dict[str, Shape]:
         """Trained tensors by name, with their shapes, in `state_dict` order."""

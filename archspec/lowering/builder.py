@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple, assert_never
 
 from archspec.errors import Note, Problem, ProblemsFound
 from archspec.ir import ops
 from archspec.ir.graph import INPUT, Body, Call, Graph, Node, Repeat, Role, Slot, parameters_of
-from archspec.sizes import Size, Var, combine
+from archspec.sizes import Size, SizeError, Var, combine
 from archspec.spec import models
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ _PREFIXES: dict[type, str] = {
     ops.Subsample: "subsample",
     ops.PadChannels: "pad",
 }
+MAX_GATES = 3
 NUMBERED = ("conv", "bn", "norm")
 
 
@@ -50,15 +52,16 @@ class Context(NamedTuple):
 class Builder:
     """Collects the nodes of one graph, keeping track of the current value and its channels."""
 
-    def __init__(self, context: Context, channels: Size, *, norm: bool = True) -> None:
+    def __init__(self, context: Context, channels: Size, *, gates: int = 0) -> None:
         self.context = context
         self.channels = channels
-        self.norm = norm
+        self.gates = gates
         self.nodes: list[Node] = []
         self.value = INPUT
         self.last_norm: str | None = None
         self.row = ""
-        self._names: set[str] = set()
+        self._names: set[str] = {INPUT}
+        self._last: Counter[str] = Counter()
         self._convs = 0
 
     def add(
@@ -79,8 +82,9 @@ class Builder:
         number = number or (1 if prefix in NUMBERED else 0)
         name = f"{prefix}{number or ''}"
         while name in self._names:
-            number = max(number, 1) + 1
-            name = f"{prefix}{number}"
+            # numbers only grow, so that ten thousand layers of a kind are named in one go
+            self._last[prefix] = max(number, self._last[prefix], 1) + 1
+            name = f"{prefix}{self._last[prefix]}"
         self._names.add(name)
         return name
 
@@ -102,6 +106,12 @@ class Builder:
 
     def layer(self, layer: models.Layer, loc: Loc, stride: Size = 1) -> None:
         """Appends one layer. `stride` is a convolution's where it does not say."""
+        try:
+            self._layer(layer, loc, stride)
+        except SizeError as error:
+            raise ProblemsFound([Problem("AS307", f"a size has no value: {error}", loc)]) from error
+
+    def _layer(self, layer: models.Layer, loc: Loc, stride: Size) -> None:
         match layer:
             case models.Conv():
                 self._conv(layer, loc, stride)
@@ -128,7 +138,7 @@ class Builder:
 
     def _conv(self, layer: models.Conv, loc: Loc, stride: Size) -> None:
         defaults, fixed = self.context.defaults, self.context.fixed
-        norm = self.norm if layer.norm is None else layer.norm
+        norm = self.gates == 0 if layer.norm is None else layer.norm
         act = True if layer.act is None else layer.act
         kernel, dilation, out = fixed(layer.conv), fixed(layer.dilation), fixed(layer.out)
         same = combine("//", combine("*", dilation, combine("-", kernel, 1)), 2)
@@ -217,10 +227,12 @@ class Builder:
         return kind(size, stride, padding, ceil)
 
     def _gate(self, layer: models.Gate, loc: Loc) -> None:
+        if self.gates == MAX_GATES:
+            raise ProblemsFound([Problem("AS104", f"gates are nested more than {MAX_GATES} deep", loc)])
         if not layer.gate:
             raise ProblemsFound([Problem("AS104", "a gate has at least one layer", (*loc, "gate"))])
         value = self.value
-        inner = Builder(self.context, self.channels, norm=False)
+        inner = Builder(self.context, self.channels, gates=self.gates + 1)
         inner.layers(layer.gate, (*loc, "gate"))
         graph = inner.graph("gate", "gate", chain=True)
         # a gate is part of its block: it has the block's sizes for its own

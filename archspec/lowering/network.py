@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MAX_DEPTH = 10_000
 MAX_WIDTH = 65_536
 MAX_STRIDE = 64
+MAX_SPELLED = 5_000
 
 
 def lower(architecture: Declaration) -> Graph:
@@ -48,6 +49,7 @@ class _Network:
         self.walk = Walk()
         self.types: dict[str, BlockType] = {}
         self.rows: Counter[str] = Counter()
+        self.stage_names = {stage.name for stage in self.spec.stages}
         self.linears = sum(isinstance(layer, models.Linear) for layer in self.spec.head.layers)
 
     def stem(self) -> None:
@@ -79,7 +81,9 @@ class _Network:
             kind = "maxpool" if layer.pool == "max" else "avgpool"
         self.rows[kind] += 1
         alone = self.linears == 1 if kind == "fc" else kind not in ("conv", "fc") and self.rows[kind] == 1
-        return kind if alone else f"{kind}{self.rows[kind]}"
+        name = kind if alone else f"{kind}{self.rows[kind]}"
+        # a stage may carry a layer's name; lines of the table are told apart
+        return f"{name}_" if name in self.stage_names else name
 
     def _follow(self) -> None:
         """Follows the shape through the nodes added since the last time."""
@@ -175,6 +179,10 @@ class _Network:
             if repeat.call.graph.slots:
                 self.builder.add(inner.body, stage.name, loc)
                 continue
+            written = len(self.builder.nodes) + repeat.times * len(repeat.call.graph.nodes)
+            if written > MAX_SPELLED:
+                message = f'keys = "sequential" writes every layer out, and these are {written:,}'
+                raise ProblemsFound([Problem("AS403", message, loc, f"{MAX_SPELLED:,} at most", "key")])
             for _ in range(repeat.times):
                 self._spell_out(repeat.call, loc)
 

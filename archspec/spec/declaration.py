@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from archspec.errors import Loc, Note, Problem, ProblemsFound
-from archspec.sizes import Size, SizeError, evaluate, names, substitute
+from archspec.sizes import MAX_VALUE, Size, SizeError, evaluate, names, substitute
 from archspec.spec import library
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Declaration:
     def resolved(self) -> dict[str, Any]:
         """The spec with nothing implied: every default written out, no `extends`, its blocks included."""
         table = self.spec.model_dump(mode="json", exclude_none=True, exclude={"depth", "params", "blocks"})
-        used = {stage.block or self.spec.defaults.block for stage in self.spec.stages}
+        used = {self.spec.defaults.block, *(stage.block for stage in self.spec.stages)}
         blocks = {name: self.block(name) for name in sorted(name for name in used if name)}
         table["params"] = dict(self.params)
         table["blocks"] = {
@@ -102,7 +102,10 @@ def _evaluate(name: str, given: Mapping[str, Size], values: dict[str, int], path
         raise ProblemsFound([Problem("AS307", f"the parameters depend on each other: {cycle}", loc)])
     try:
         inner = {each: _evaluate(each, given, values, (*path, name)) for each in sorted(names(given[name]))}
-        values[name] = evaluate(given[name], inner)
+        value = evaluate(given[name], inner)
+        if not 0 <= value <= MAX_VALUE:
+            raise ProblemsFound([Problem("AS104", f"{name} is {value}: 0 to {MAX_VALUE}", loc)])
+        values[name] = value
     except SizeError as error:
         raise ProblemsFound([Problem("AS307", f"{name} has no value: {error}", loc)]) from error
     return values[name]

@@ -108,8 +108,11 @@ def _read_bytes(path: Path, file: str, hint: Callable[[], str]) -> bytes:
         os.close(descriptor)
         kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
         raise fail(file, "AS002", f"{kind}, but a spec is a TOML file")
-    with os.fdopen(descriptor, "rb") as stream:
-        return stream.read(MAX_BYTES + 1)
+    try:
+        with os.fdopen(descriptor, "rb") as stream:
+            return stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise fail(file, "AS001", f"cannot be read: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from archspec.errors import Diagnostic, Problem, Related, SpecError, did_you_mean
 from archspec.spec.documents import Document, clipped, fail, parse, read, similar_file
+from archspec.spec.fields import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -162,7 +163,7 @@ def _stage_problems(document: Document, stages: Any) -> list[Problem]:
     known = (
         [stage.get("name") for stage in stages if isinstance(stage, dict)] if isinstance(stages, list) else []
     )
-    problems = []
+    problems: list[Problem] = []
     for name, change in changes.items():
         if len(problems) == MAX_PROBLEMS:
             break
@@ -233,14 +234,21 @@ def assignments(
     """`--set KEY=VALUE` and `params=` as documents that lie over all others. Raises `SpecError`."""
     declared = known.get("params")
     names = set(declared) if isinstance(declared, dict) else set()
-    given = [
-        parse(f"params.{name} = {value}".encode(), f"params {name}", None)
-        for name, value in (params or {}).items()
-    ]
+    given = [_parameter(name, value) for name, value in (params or {}).items()]
     given += [_assignment(setting, names) for setting in settings]
     for document in given:
         _refuse_unknown(document, names)
     return tuple(given)
+
+
+def _parameter(name: str, value: object) -> Document:
+    """One entry of `params=`, from Python."""
+    file = f"params {name}"
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise fail(file, "AS103", f"a parameter is a whole number, not {shown(value)}")
+    if not 0 <= value <= 10**6:
+        raise fail(file, "AS104", f"a parameter lies between 0 and 1000000, not {shown(value)}")
+    return parse(f"params.{name} = {value}".encode("utf-8", "surrogatepass"), file, None)
 
 
 def _refuse_unknown(document: Document, names: set[str]) -> None:
@@ -261,8 +269,8 @@ def _assignment(setting: str, names: set[str]) -> Document:
         raise fail(file, "AS014", "--set takes KEY=VALUE, for example n=18 or norm.kind=group", text=setting)
     dotted = f"params.{key}" if key in names else key
     try:
-        return parse(f"{dotted} = {value.strip()}".encode(), file, None)
+        return parse(f"{dotted} = {value.strip()}".encode("utf-8", "surrogatepass"), file, None)
     except SpecError:
         # a bare word is text: `norm.kind=group` needs no quotes
         quoted = value.strip().replace("\\", "\\\\").replace('"', '\\"')
-        return parse(f'{dotted} = "{quoted}"'.encode(), file, None)
+        return parse(f'{dotted} = "{quoted}"'.encode("utf-8", "surrogatepass"), file, None)

@@ -50,7 +50,7 @@ def find_spec(name: str) -> Path:
         return path
     shipped = name.removeprefix("specs/")
     for candidate in (spec_folder() / shipped, spec_folder() / f"{shipped}.toml"):
-        if candidate.is_file():
+        if os.path.isfile(candidate):
             # shown as people would type it
             return candidate.relative_to(Path.cwd()) if candidate.is_relative_to(Path.cwd()) else candidate
     return path

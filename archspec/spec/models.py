@@ -154,7 +154,7 @@ Layer = Annotated[
     ),
 ]
 # TOML has arrays, not tuples: `strict=False` lets them through, and says nothing about what is inside
-Layers = Annotated[tuple[Layer, ...], Field(max_length=1000, strict=False)]
+Layers = Annotated[tuple[Layer, ...], Field(max_length=200, strict=False)]
 
 
 class Block(Model):

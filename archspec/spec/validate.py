@@ -10,7 +10,7 @@ from archspec.errors import Loc, Note, Problem, did_you_mean, nearest
 from archspec.spec import library
 from archspec.spec.fields import BLOCK_NAMES, shown
 from archspec.spec.inherit import MAX_PROBLEMS
-from archspec.spec.models import Spec
+from archspec.spec.models import LAYER_KINDS, Spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,7 +91,7 @@ def _quoted(problem: Problem) -> str:
 
 def _problem(detail: ErrorDetails, model: type[BaseModel], merged: Mapping[str, Any]) -> Problem:
     kind, context = detail["type"], detail.get("ctx", {})
-    loc: Loc = tuple(part for part in detail["loc"] if not (isinstance(part, str) and part.startswith("<")))
+    loc = _without_tags(detail["loc"])
     if kind == "AS111":
         return Problem(kind, detail["msg"], loc, _nearest_kind(detail["input"]))
     if kind.startswith("AS"):
@@ -117,6 +117,15 @@ def _problem(detail: ErrorDetails, model: type[BaseModel], merged: Mapping[str, 
     return Problem("AS103", f'"{_named(loc)}" must be {wanted}, not {shown(_at(merged, loc))}', loc)
 
 
+def _without_tags(raw: tuple[str | int, ...]) -> Loc:
+    """A path as the file has it: Pydantic puts a layer's kind behind its place, as `<conv>`."""
+    tags = {f"<{kind}>" for kind in LAYER_KINDS}
+    before = (None, *raw)
+    return tuple(
+        part for part, last in zip(raw, before, strict=False) if part not in tags or not isinstance(last, int)
+    )
+
+
 def _named(loc: Loc) -> str:
     """A field by its name, an element by its array's: `stages[0]`."""
     if not loc:
@@ -125,8 +134,6 @@ def _named(loc: Loc) -> str:
 
 
 def _nearest_kind(layer: Any) -> str:
-    from archspec.spec.models import LAYER_KINDS
-
     found = (nearest(key, LAYER_KINDS) for key in layer) if isinstance(layer, dict) else ()
     match = next((each for each in found if each is not None), None)
     return f'did you mean "{match}"?' if match else ""

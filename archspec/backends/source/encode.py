@@ -74,7 +74,8 @@ def class_name(name: str, suffix: str = "") -> Src:
     """A class's name from a spec's or block's: resnet152 is ResNet152, basic is BasicBlock."""
     words = (_SPELLED.get(word, word[0].upper() + word[1:]) for word in _WORDS.findall(name))
     joined = "".join(words)
-    return ident(joined if joined.endswith(suffix) else joined + suffix)
+    named = joined if joined.endswith(suffix) else joined + suffix
+    return ident(f"{named}Net" if keyword.iskeyword(named) else named)
 
 
 def prose(text: str) -> Src:

@@ -1,0 +1,140 @@
+"""Random specs, built: torch's own shapes and counts are the graph's, and what is printed is what runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from hypothesis import HealthCheck, Phase, assume, given, settings
+from torch import Tensor, nn
+
+import archspec
+from archspec import SpecError
+from archspec.ir import ops
+from archspec.passes.flatten import flatten, parameters
+from tests.backends.conftest import printed
+from tests.strategies import Table, load, specs
+
+torch.set_num_threads(1)
+# without `explain`, which runs a failing network over and over
+few = settings(
+    derandomize=True,
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate, Phase.shrink],
+)
+
+
+def loaded(spec: Table) -> archspec.Architecture:
+    """The architecture of a spec that makes sense; others are tried no further."""
+    try:
+        return load(spec)
+    except SpecError:
+        assume(False)
+        raise
+
+
+def images(architecture: archspec.Architecture) -> Tensor:
+    return torch.randn(3, *architecture.input_shape, generator=torch.Generator().manual_seed(0))
+
+
+def seeded(module: nn.Module, batch: Tensor) -> Tensor:
+    """The output in training, dropout seeded."""
+    torch.manual_seed(3)
+    made: Tensor = module.train()(batch)
+    return made
+
+
+@few
+@given(specs())
+def test_the_module_has_the_graphs_shapes_and_parameters(spec: Table) -> None:
+    architecture = loaded(spec)
+    module = archspec.build(architecture)
+    trained = {name: tuple(value.shape) for name, value in module.named_parameters()}
+    assert trained == parameters(architecture.graph)
+    assert list(trained) == list(parameters(architecture.graph)), "in the order of the graph"
+    total = architecture.measure.total
+    assert sum(value.numel() for value in module.parameters()) == total.params
+    assert sum(value.numel() for value in module.buffers() if value.dim()) == total.buffers
+    batch = images(architecture)
+    for mode in (True, False):
+        assert module.train(mode)(batch).shape == (3, *architecture.measure.output)
+    assert executed(module, batch) == drawn(architecture)
+
+
+def executed(module: nn.Module, batch: Tensor) -> list[tuple[str, tuple[int, ...]]]:
+    """The layers with weights that really run, in order, with the shapes that come out."""
+    found: list[tuple[str, tuple[int, ...]]] = []
+
+    def hook(layer: nn.Module, _: Any, made: Tensor) -> None:
+        found.append((type(layer).__name__, tuple(made.shape[1:])))
+
+    layers = [each for each in module.modules() if isinstance(each, (nn.Conv2d, nn.Linear))]
+    handles = [each.register_forward_hook(hook) for each in layers]
+    module(batch)
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+def drawn(architecture: archspec.Architecture) -> list[tuple[str, tuple[int, ...]]]:
+    """The layers with weights of the graph, in order, with the shapes that it says."""
+    shapes: list[tuple[int, ...]] = []
+    found = []
+    for each in flatten(architecture.graph):
+        inputs = [architecture.input_shape if place < 0 else shapes[place] for place in each.inputs]
+        shapes.append(each.op.shape(*inputs))
+        if isinstance(each.op, (ops.Conv2d, ops.Linear)):
+            found.append((type(each.op).__name__, shapes[-1]))
+    return found
+
+
+@few
+@given(specs())
+def test_printed_and_live_networks_are_one_function(spec: Table) -> None:
+    architecture = loaded(spec)
+    torch.manual_seed(7)
+    live = archspec.build(architecture)
+    after_live = torch.rand(1)
+    torch.manual_seed(7)
+    twin = printed(architecture)
+    after_twin = torch.rand(1)
+    ours, theirs = live.state_dict(), twin.state_dict()
+    assert list(ours) == list(theirs)
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours), "one seed gives one network"
+    assert torch.equal(after_live, after_twin)
+    batch = images(architecture)
+    one, other = seeded(live, batch), seeded(twin, batch)
+    assert same_bits(one, other)
+    assert same_bits(live.eval()(batch), twin.eval()(batch))
+    for module in (live, twin):
+        module.zero_grad()
+        if one.requires_grad:
+            seeded(module, batch).square().sum().backward()
+    pairs = zip(live.named_parameters(), twin.named_parameters(), strict=True)
+    for (name, left), (_, right) in pairs:
+        assert (left.grad is None) == (right.grad is None), name
+        assert left.grad is None or right.grad is None or same_bits(left.grad, right.grad), name
+
+
+def same_bits(left: Tensor, right: Tensor) -> bool:
+    """Equality of bits, so that what is no number is equal, too."""
+    return torch.equal(left.detach().view(torch.int32), right.detach().view(torch.int32))
+
+
+@few
+@given(specs())
+def test_equal_hashes_compute_equal_numbers(spec: Table) -> None:
+    """The resolved spec, whose hash is the same, loads the weights in their order and gives the same bits."""
+    architecture = loaded(spec)
+    again = load({**architecture.declared.resolved(), "keys": "resnet"})
+    if again.hash != architecture.hash:  # sequential keys never hold a gate, and nothing else may differ
+        assert spec["keys"] == "sequential"
+        return
+    one, other = archspec.build(architecture), archspec.build(again)
+    with torch.no_grad():
+        for mine, yours in zip(one.parameters(), other.parameters(), strict=True):
+            yours.copy_(mine)
+    batch = images(architecture)
+    assert same_bits(seeded(one, batch), seeded(other, batch))
