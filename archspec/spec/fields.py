@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError, core_schema
 
 from archspec.errors import did_you_mean
 from archspec.ir.ops import ActivationKind
-from archspec.sizes import Binary, Size, SizeError, Var, names, parse, text
+from archspec.sizes import MAX_TEXT, MAX_VALUE, Binary, Size, SizeError, Var, names, parse, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -90,8 +90,8 @@ def _size(value: Any, info: ValidationInfo) -> Size:
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise problem("AS103", f"a size is a whole number or an expression, not {shown(value)}")
     if isinstance(value, int):
-        if not 0 <= value <= 10**6:
-            raise problem("AS104", f"a size lies between 0 and 1000000, not {shown(value)}")
+        if not 0 <= value <= MAX_VALUE:
+            raise problem("AS104", f"a size lies between 0 and {MAX_VALUE}, not {shown(value)}")
         return value
     try:
         size = parse(value)
@@ -122,11 +122,15 @@ def _known_names(info: ValidationInfo) -> Iterable[str] | None:
 
 
 def _written(size: Size) -> int | str:
-    return size if isinstance(size, int) else text(size)
+    """As a spec says it: with spaces, unless that makes it too long to be read back."""
+    if isinstance(size, int):
+        return size
+    written = text(size)
+    return written if len(written) <= MAX_TEXT else written.replace(" ", "")
 
 
 _SIZE_JSON: JsonSchemaValue = {
-    "anyOf": [{"type": "integer", "minimum": 0, "maximum": 10**6}, {"type": "string"}]
+    "anyOf": [{"type": "integer", "minimum": 0, "maximum": MAX_VALUE}, {"type": "string"}]
 }
 SizeField = Annotated[Size, _Checked(_size, _SIZE_JSON, _written)]
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from archspec.sizes import MAX_VALUE
 from archspec.spec.models import Spec
 
 SCHEMA_FILE = "archspec.schema.json"
-_SIZE = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 10**6}, {"type": "string"}]}
+_SIZE = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": MAX_VALUE}, {"type": "string"}]}
 
 
 def json_schema() -> dict[str, Any]:
