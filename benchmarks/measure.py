@@ -6,6 +6,7 @@ each B follows its A at once, and the median of the pairwise ratios is what a li
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import platform
@@ -102,6 +103,7 @@ class Result:
 def contest(case: Case, repeats: int, progress: Callable[[str], None]) -> Result:
     """Runs a case: prepared, warmed up, then by turns."""
     progress(f"{case.name}: preparing")
+    _keep_memory()
     ready = case.prepare()
     for _ in range(ready.warm_ups):
         for side in (ready.ours, ready.peer):
@@ -115,6 +117,15 @@ def contest(case: Case, repeats: int, progress: Callable[[str], None]) -> Result
         said = f"{duration(ours)} / {duration(peer)} = {digits(ours / peer)}"
         progress(f"{case.name}: {turn + 1} of {repeats}: {said}")
     return Result(case, tuple(ours for ours, _ in turns), tuple(peer for _, peer in turns))
+
+
+def _keep_memory() -> None:
+    """Has glibc keep what is freed. Else pages go back and forth, and most faults fall on one of the sides."""
+    trim_threshold, mmap_threshold = -1, -3  # of malloc.h
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if set_option is not None:
+        set_option(trim_threshold, 2**31 - 1)
+        set_option(mmap_threshold, 2**30)
 
 
 def command(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Callable[[], object]:

@@ -77,14 +77,15 @@ def _branch(
         raise ProblemsFound(
             [Problem("AS308", message, (*loc, "out") if "out" in block.model_fields_set else loc)]
         )
-    last_norm = builder.last_norm
+    # a plain net's norms have nothing beside them to stand in while they are zero
+    last_norm = builder.last_norm if wired else None
     if wired:
         value = builder.value
         shortcut = builder.add(Slot(SLOT), SLOT, loc, (tap[0], INPUT))
         builder.op(ops.Add(), loc, inputs=(value, shortcut))
     builder.layers(block.after, (*loc, "after"))
-    role = replace(builder.graph(name, "block", about=block.about), last_norm=last_norm)
-    return role, tap[1]
+    graph = replace(builder.graph(name, "block", about=block.about), last_norm=last_norm)
+    return graph, tap[1]
 
 
 def _same_everywhere(left: Size, right: Size) -> bool:

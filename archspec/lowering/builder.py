@@ -96,8 +96,7 @@ class Builder:
         """The graph of what was collected. A chain's nodes are named by their place, as `nn.Sequential` does."""
         chain = chain and not any(isinstance(node.body, _EXPRESSIONS) for node in self.nodes)
         nodes = numbered(self.nodes) if chain else tuple(self.nodes)
-        last_norm = None if chain else self.last_norm
-        return Graph(name, role, nodes, parameters_of(nodes), chain, last_norm, about)
+        return Graph(name, role, nodes, parameters_of(nodes), chain, about=about)
 
     def layers(self, layers: Sequence[models.Layer], loc: Loc) -> None:
         """Appends a list of layers."""

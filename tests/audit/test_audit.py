@@ -93,7 +93,7 @@ def test_option_c_differs() -> None:
 def test_option_b_shows_in_table_6(depth: int, verdict: str) -> None:
     row = _row(_other(ROOT / f"specs/cifar/resnet{depth}.toml", ["defaults.shortcut=B"]), "params")
     assert row.verdict == verdict
-    assert "adds 2,752 parameters" in row.reason
+    assert "and 2,752 parameters" in row.reason
 
 
 def test_a_difference_that_counts_cannot_show_is_still_said() -> None:

@@ -22,7 +22,7 @@ few = settings(
     deadline=None,
     max_examples=60,
     suppress_health_check=list(HealthCheck),
-    phases=[Phase.explicit, Phase.generate, Phase.shrink],
+    phases=[Phase.explicit, Phase.generate],
 )
 
 

@@ -121,7 +121,10 @@ class Printer:
         graph = call.graph
         given = {name: substitute(each, values) for name, each in call.arguments}
         if graph.chain and self._calls[id(graph)] == 1:
-            return self._chain(graph, given)
+            usual: dict[str, Size] = {
+                each.name: each.default for each in graph.parameters if each.default is not None
+            }
+            return self._chain(graph, {**usual, **given})
         arguments: list[Code] = []
         for each in graph.parameters:
             if each.name in given and each.default is None:
@@ -153,7 +156,7 @@ class Printer:
         """Residual branches that start at zero."""
         lines = []
         for graph in _distinct(self.graph):
-            if graph.role == "block" and graph.last_norm is not None and _adds(graph):
+            if graph.last_norm is not None:
                 lines.append(Src(f"{INDENT * 3}if isinstance(module, {self._name(graph)}):"))
                 lines.append(Src(f"{INDENT * 4}nn.init.zeros_(module.{ident(graph.last_norm)}.weight)"))
         return [Src(f"{INDENT * 2}for module in self.modules():"), *lines] if lines else []

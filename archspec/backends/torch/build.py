@@ -72,7 +72,7 @@ class _Builder:
         plan_ = plan(call.graph)
         modules = {each.name: self.sub(each.held, values) for each in plan_.attributes}
         modules |= {name: self.call(filled, outer) for name, filled in call.fills}
-        zero = call.graph.last_norm if self.init.zero_last_norm and call.graph.role == "block" else None
+        zero = call.graph.last_norm if self.init.zero_last_norm else None
         bound = replace(plan_, steps=tuple(_bound(step, values) for step in plan_.steps))
         return Block(call.graph.name, bound, modules, zero)
 
