@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import math
 import os
 import platform
 import statistics
@@ -154,10 +155,8 @@ def duration(seconds: float) -> str:
 
 def digits(value: float) -> str:
     """A number to three digits, without an exponent."""
-    if value >= 100:
-        return f"{value:.0f}"
-    places = 1 if value >= 10 else 2 if value >= 1 else 3
-    return f"{value:.{places}f}" if value >= 0.1 else f"{value:.3g}"
+    places = 2 - math.floor(math.log10(value)) if value > 0 else 0
+    return f"{value:.{max(places, 0)}f}"
 
 
 @dataclass(frozen=True, slots=True)

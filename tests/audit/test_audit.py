@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +13,9 @@ from archspec.audit.table import Published, load_table, table_names
 from archspec.audit.verdict import judge
 from archspec.audit.witness import hear
 from tests.conftest import ROOT, SPECS, architecture
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize("spec", SPECS)

@@ -16,7 +16,7 @@ from tests.backends.conftest import printed
 from tests.strategies import Table, load, specs
 
 torch.set_num_threads(1)
-# without `explain`, which runs a failing network over and over
+# a network that fails is shown as it is: shrinking one would build it for minutes
 few = settings(
     derandomize=True,
     deadline=None,
