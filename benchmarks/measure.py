@@ -174,8 +174,8 @@ class Machine:
 
     def __str__(self) -> str:
         return (
-            f"{self.cpu}, {self.cores} cores, {self.system}; Python {self.python}; torch {self.torch} on "
-            f"{self.threads} threads; torchvision {self.torchvision}; {self.date}"
+            f"{self.cpu}, {self.cores} cores, {self.system}; Python {self.python}; torch {self.torch}, "
+            f"threads: {self.threads}; torchvision {self.torchvision}; {self.date}"
         )
 
 

@@ -35,7 +35,8 @@ class BottleneckBlock(nn.Module):
         out = self.relu(self.bn2(self.conv2(out)))
         out = self.bn3(self.conv3(out))
         identity = x if self.downsample is None else self.downsample(x)
-        return self.relu(out + identity)
+        out += identity
+        return self.relu(out)
 
 
 def projection(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:

@@ -293,6 +293,37 @@ def test_junk_in_any_place_gives_a_diagnostic_or_a_network(spec: Table, data: st
         compile(source(architecture), "generated", "exec", dont_inherit=True)
 
 
+def test_windows_are_counted_as_torch_documents_it() -> None:
+    for size in range(1, 12):
+        for kernel in (1, 2, 3, 5):
+            for stride in (1, 2, 3, 7):
+                for padding in range(kernel // 2 + 1):
+                    for ceil in (False, True):
+                        expected = windows(size, kernel, stride, padding, ceil)
+                        pool = ops.MaxPool2d(kernel, stride, padding, ceil)
+                        if expected >= 1 and size + 2 * padding >= kernel:
+                            assert pool.shape((3, size, size)) == (3, expected, expected)
+                        else:
+                            with pytest.raises(ops.ShapeError):
+                                pool.shape((3, size, size))
+
+
+def test_where_a_projection_starts_is_in_the_hash() -> None:
+    """Nothing but the wiring differs."""
+    layers = [{"act": "tanh"}, {"act": "gelu"}, {"conv": 1, "out": "width"}]
+    hashes = set()
+    for place in range(3):
+        block = {"layers": layers, "project_after": place}
+        spec = {
+            "format": 1,
+            "name": "net",
+            "defaults": {"block": "own", "shortcut": "C"},
+            "blocks": {"own": block},
+        }
+        hashes.add(load({**spec, "stages": [{"name": "a", "width": 4}]}).hash)
+    assert len(hashes) == 3
+
+
 def test_a_long_expression_is_resolved_to_one_that_loads() -> None:
     sums = "+".join(["n"] * 100)
     spec = {

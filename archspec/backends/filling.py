@@ -32,6 +32,11 @@ class Rule:
     reset: bool
     fills: tuple[Fill, ...]
 
+    @property
+    def bias_only(self) -> bool:
+        """Whether the reset matters for a bias alone: the weight is filled behind it."""
+        return self.reset and any(fill.tensor == "weight" for fill in self.fills)
+
 
 def rules(init: Init) -> tuple[Rule, ...]:
     """The rules of a spec, for convolutions and linear layers. What has no rule resets itself."""

@@ -131,9 +131,9 @@ def _overwritable(graph: Graph) -> Set[str]:
 
 def _in_place(node: Node, uses: Counter[str], overwritable: Set[str]) -> bool:
     body, (source, *_) = node.body, node.inputs
-    if not isinstance(body, ops.Activation) or not can_overwrite(body) or uses[source] > 1 or source == INPUT:
-        return False
-    return source in overwritable
+    if isinstance(body, ops.Activation):
+        return can_overwrite(body) and uses[source] == 1 and source in overwritable
+    return isinstance(body, ops.Add) and uses[source] == 1 and source in overwritable
 
 
 def _variables(graph: Graph) -> Mapping[str, str]:

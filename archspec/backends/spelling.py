@@ -22,9 +22,10 @@ class Module:
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """`a + b`."""
+    """`a + b`, or `a += b` where nothing else needs `a`."""
 
     symbol: str
+    in_place: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def spell(op: ops.Op, *, in_place: bool = False) -> Spelling:  # noqa: PLR0912 -
         case ops.Flatten():
             return Flattened()
         case ops.Add():
-            return Operator("+")
+            return Operator("+", in_place)
         case ops.Multiply():
             return Operator("*")
         case ops.Subsample():

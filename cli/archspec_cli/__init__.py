@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
+from io import TextIOWrapper
 from typing import NoReturn
 
 FOUND = 1
@@ -14,14 +14,32 @@ INTERRUPTED = 130
 
 
 def main() -> NoReturn:
-    """Runs the command line and turns whatever happens into an exit code."""
+    """Runs the command line and leaves with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8")  # whatever the locale says: specs are UTF-8
+    code: object = 0
+    try:
+        try:
+            _run()
+        except SystemExit as done:
+            code = done.code
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # the reader has gone (`archspec show ... | head`): nothing is wrong
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)  # type: ignore[arg-type]
+
+
+def _run() -> None:
+    """Turns whatever happens into a `SystemExit`."""
     from archspec.errors import SpecError
     from archspec_cli import quick
     from archspec_cli.output import report_diagnostics
 
     # Pydantic would look through every installed package for plugins; a spec needs none
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
-    gc.disable()  # start-up makes no garbage worth looking for
     try:
         if not quick.run(sys.argv[1:]):
             from archspec_cli.app import app
@@ -31,9 +49,7 @@ def main() -> NoReturn:
         report_diagnostics(error)
         sys.exit(USER)
     except BrokenPipeError:
-        # the reader has gone (`archspec show ... | head`): nothing is wrong
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        raise
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except OSError as error:
@@ -47,7 +63,6 @@ def main() -> NoReturn:
             "This is a bug in archspec. ARCHSPEC_DEBUG=1 shows the traceback; please report it with the spec."
         )
         sys.exit(OURS)
-    sys.exit(0)
 
 
 def _say(text: str) -> None:

@@ -38,6 +38,11 @@ def data(text: str) -> None:
     sys.stdout.write(text if text.endswith("\n") else text + "\n")
 
 
+def tell(text: str) -> None:
+    """A result for people, to stdout: whatever a spec put into it cannot steer a terminal."""
+    data("\n".join(reports.sanitize(line) for line in text.split("\n")))
+
+
 def say(text: str) -> None:
     """A remark, to stderr."""
     if not settings.quiet:
@@ -73,6 +78,11 @@ def report_diagnostics(error: SpecError) -> None:
     stream = sys.stdout if chosen == "json" else sys.stderr
     text = reports.render(error.diagnostics, chosen, color=use_color(stream), sources=error.texts.get)
     stream.write(text + "\n")
+
+
+def is_current(path: Path, text: str) -> bool:
+    """Whether a file holds a text, byte for byte."""
+    return path.is_file() and path.read_bytes() == text.encode()
 
 
 def write_whole(path: Path, text: str) -> None:

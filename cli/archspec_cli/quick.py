@@ -6,6 +6,7 @@ A spec and no options need no parsing; everything else, help included, goes the 
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from types import ModuleType
@@ -25,6 +26,7 @@ def run(arguments: Sequence[str]) -> bool:
     if command not in ("check", "show"):
         return False
     _without_plugins()
+    gc.disable()  # a run this short makes no garbage worth looking for
     if command == "check":
         from archspec_cli.commands import check
 

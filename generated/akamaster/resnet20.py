@@ -41,7 +41,8 @@ class BasicBlock(nn.Module):
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
         identity = x if self.downsample is None else self.downsample(x)
-        return self.relu(out + identity)
+        out += identity
+        return self.relu(out)
 
 
 class ZeroPadShortcut(nn.Module):
@@ -85,7 +86,8 @@ class ResNet20(nn.Module):
         """Convolutions: He normal (fan-in). Linear layers: He normal (fan-in)."""
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.Linear)):
-                module.reset_parameters()
+                if module.bias is not None:
+                    module.reset_parameters()
                 nn.init.kaiming_normal_(module.weight, mode="fan_in")
             elif hasattr(module, "reset_parameters"):
                 module.reset_parameters()

@@ -93,7 +93,8 @@ class ResidualInvertedBlock(nn.Module):
         out = self.relu6(self.bn1(self.conv1(x)))
         out = self.relu6(self.bn2(self.conv2(out)))
         out = self.bn3(self.conv3(out))
-        return out + x
+        out += x
+        return out
 
 
 class MobileNetV2(nn.Module):

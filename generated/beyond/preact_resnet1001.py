@@ -39,7 +39,8 @@ class PreActBottleneckBlock(nn.Module):
         y = self.relu(self.bn3(self.conv2(y)))
         y = self.conv3(y)
         identity = x if self.downsample is None else self.downsample(out)
-        return y + identity
+        y += identity
+        return y
 
 
 def projection(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:

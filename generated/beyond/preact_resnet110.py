@@ -42,7 +42,8 @@ class PreActBasicBlock(nn.Module):
         out = self.relu(self.bn2(self.conv1(out)))
         out = self.conv2(out)
         identity = x if self.downsample is None else self.downsample(x)
-        return out + identity
+        out += identity
+        return out
 
 
 class ZeroPadShortcut(nn.Module):

@@ -39,7 +39,8 @@ class PreActBottleneckBlock(nn.Module):
         y = self.relu(self.bn3(self.conv2(y)))
         y = self.conv3(y)
         identity = x if self.downsample is None else self.downsample(out)
-        return y + identity
+        y += identity
+        return y
 
 
 def projection(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:
@@ -99,7 +100,8 @@ class PreActResNet50(nn.Module):
         """Convolutions: He normal (fan-out). Linear layers: torch's default."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                module.reset_parameters()
+                if module.bias is not None:
+                    module.reset_parameters()
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
             elif hasattr(module, "reset_parameters"):
                 module.reset_parameters()

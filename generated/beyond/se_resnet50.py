@@ -107,7 +107,8 @@ class SEResNet50(nn.Module):
         """Convolutions: He normal (fan-out). Linear layers: torch's default."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                module.reset_parameters()
+                if module.bias is not None:
+                    module.reset_parameters()
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
             elif hasattr(module, "reset_parameters"):
                 module.reset_parameters()

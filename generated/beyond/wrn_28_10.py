@@ -43,7 +43,8 @@ class WideBasicBlock(nn.Module):
         y = self.relu(self.bn2(self.conv1(out)))
         y = self.conv2(y)
         identity = x if self.downsample is None else self.downsample(out)
-        return y + identity
+        y += identity
+        return y
 
 
 def projection(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:

@@ -40,7 +40,8 @@ class ReleasedBasicBlock(nn.Module):
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
         identity = x if self.downsample is None else self.downsample(x)
-        return self.relu(out + identity)
+        out += identity
+        return self.relu(out)
 
 
 def projection(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:

@@ -36,7 +36,8 @@ class ReleasedBottleneckBlock(nn.Module):
         out = self.relu(self.bn2(self.conv2(out)))
         out = self.conv3(out)
         identity = x if self.downsample is None else self.downsample(x)
-        return self.relu(self.bn3(out + identity))
+        out += identity
+        return self.relu(self.bn3(out))
 
 
 def projection(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:

@@ -28,7 +28,8 @@ class BottleneckBlock(nn.Module):
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.relu(self.bn2(self.conv2(out)))
         out = self.bn3(self.conv3(out))
-        return self.relu(out + x)
+        out += x
+        return self.relu(out)
 
 
 class Bottleneck(nn.Module):

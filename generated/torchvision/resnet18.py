@@ -39,7 +39,8 @@ class BasicBlock(nn.Module):
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
         identity = x if self.downsample is None else self.downsample(x)
-        return self.relu(out + identity)
+        out += identity
+        return self.relu(out)
 
 
 def projection(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:
@@ -82,7 +83,8 @@ class ResNet18(nn.Module):
         """Convolutions: He normal (fan-out). Linear layers: torch's default."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                module.reset_parameters()
+                if module.bias is not None:
+                    module.reset_parameters()
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
             elif hasattr(module, "reset_parameters"):
                 module.reset_parameters()

@@ -36,7 +36,8 @@ class BottleneckBlock(nn.Module):
         out = self.relu(self.bn2(self.conv2(out)))
         out = self.bn3(self.conv3(out))
         identity = x if self.downsample is None else self.downsample(x)
-        return self.relu(out + identity)
+        out += identity
+        return self.relu(out)
 
 
 def projection(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:
@@ -97,7 +98,8 @@ class ResNet50(nn.Module):
         """Convolutions: He normal (fan-out). Linear layers: torch's default."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                module.reset_parameters()
+                if module.bias is not None:
+                    module.reset_parameters()
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
             elif hasattr(module, "reset_parameters"):
                 module.reset_parameters()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from torch import Tensor, nn
 
@@ -14,6 +16,9 @@ from archspec.ir import ops
 from archspec.passes.flatten import flatten, parameters
 from tests.backends.conftest import printed
 from tests.strategies import Table, load, specs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 torch.set_num_threads(1)
 # a network that fails is shown as it is: shrinking one would build it for minutes
@@ -121,6 +126,119 @@ def test_printed_and_live_networks_are_one_function(spec: Table) -> None:
 def same_bits(left: Tensor, right: Tensor) -> bool:
     """Equality of bits, so that what is no number is equal, too."""
     return torch.equal(left.detach().view(torch.int32), right.detach().view(torch.int32))
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "relu6": F.relu6,
+    "leaky-relu": lambda x: F.leaky_relu(x, 0.01),
+    "elu": F.elu,
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "hardswish": F.hardswish,
+    "hardsigmoid": F.hardsigmoid,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+}
+
+
+def by_hand(architecture: archspec.Architecture, state: dict[str, Tensor], batch: Tensor) -> Tensor:
+    """The network in evaluation, one function of torch after the other: no modules, no names, nothing in place."""
+    values: list[Tensor] = []
+    for each in flatten(architecture.graph):
+        x, *others = [batch if place < 0 else values[place] for place in each.inputs]
+        kept = {
+            key.rpartition(".")[2]: value for key, value in state.items() if key.startswith(f"{each.path}.")
+        }
+        values.append(applied(each.op, x, others, kept))
+    return values[-1] if values else batch
+
+
+def applied(op: ops.Op, x: Tensor, others: list[Tensor], kept: dict[str, Tensor]) -> Tensor:  # noqa: PLR0912
+    """One operation, from its definition."""
+    weight, bias = kept.get("weight"), kept.get("bias")
+    match op:
+        case ops.Conv2d():
+            return F.conv2d(x, kept["weight"], bias, op.stride, op.padding, op.dilation, op.groups)
+        case ops.Linear():
+            return F.linear(x, kept["weight"], bias)
+        case ops.BatchNorm2d():
+            return F.batch_norm(x, kept["running_mean"], kept["running_var"], weight, bias, eps=op.eps)
+        case ops.GroupNorm():
+            return F.group_norm(x, op.groups, weight, bias, op.eps)
+        case ops.InstanceNorm2d():
+            return F.instance_norm(x, weight=weight, bias=bias, eps=op.eps)
+        case ops.RMSNorm2d():
+            return (
+                x / (x.square().mean((1, 2, 3), keepdim=True) + op.eps).sqrt() * kept["weight"][:, None, None]
+            )
+        case ops.Activation():
+            return ACTIVATIONS[op.kind](x)
+        case ops.MaxPool2d():
+            return F.max_pool2d(x, op.kernel_size, op.stride, op.padding, ceil_mode=op.ceil)
+        case ops.AvgPool2d():
+            return F.avg_pool2d(x, op.kernel_size, op.stride, op.padding, op.ceil)
+        case ops.AdaptiveAvgPool2d():
+            return F.adaptive_avg_pool2d(x, op.output_size)
+        case ops.Flatten():
+            return x.reshape(len(x), -1)
+        case ops.Add():
+            return x + others[0]
+        case ops.Multiply():
+            return x * others[0]
+        case ops.Subsample():
+            return x[:, :, :: op.stride, :: op.stride]
+        case ops.PadChannels():
+            zeros = x.new_zeros(len(x), op.before + op.after, *x.shape[2:])
+            return torch.cat([zeros[:, : op.before], x, zeros[:, op.before :]], 1)
+    return x  # dropout, in evaluation
+
+
+def check_by_hand(architecture: archspec.Architecture) -> None:
+    torch.manual_seed(7)
+    module = archspec.build(architecture).double()
+    batch = images(architecture).double()
+    with torch.no_grad():
+        for value in module.parameters():
+            value += 0.1 * torch.randn_like(value)  # so that no norm is without effect
+        module.train()(batch)
+        made = module.eval()(batch)
+        expected = by_hand(architecture, dict(module.state_dict()), batch)
+    torch.testing.assert_close(made, expected, equal_nan=True)
+
+
+@few
+@given(specs())
+def test_the_module_computes_what_the_graph_says(spec: Table) -> None:
+    check_by_hand(loaded(spec))
+
+
+CONV = {"conv": 3, "out": "width", "stride": "stride"}
+BRANCHES: list[list[Table]] = [
+    [{"norm": True}, {"act": True}, CONV],
+    [{"act": True}, {"norm": True, "act": True}, {"act": True}, CONV],
+    [{"conv": 1, "out": "in", "act": False}, {"act": "leaky-relu"}, CONV],
+    [{"conv": 1, "out": "in", "norm": False, "act": False}, {"gate": [{"act": True}]}, {"act": True}, CONV],
+    [{"gate": [{"act": True}, {"act": "relu6"}]}, {"act": True}, CONV],
+    [{"dropout": 0.5}, {"act": True}, {"conv": 1, "out": "in", "order": "pre"}, {**CONV, "order": "pre"}],
+]
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+@pytest.mark.parametrize("shortcut", ["none", "identity", "A", "B", "C"])
+@pytest.mark.parametrize("branch", BRANCHES)
+def test_nothing_is_overwritten_that_is_used_again(branch: list[Table], shortcut: str, after: int) -> None:
+    """Activations work in place where they may: not where a projection, a gate or a shortcut still looks."""
+    spec = {
+        "format": 1,
+        "name": "net",
+        "input": {"channels": 4, "size": [6, 6]},
+        "defaults": {"block": "own", "shortcut": shortcut},
+        "blocks": {"own": {"layers": branch, "project_after": after}},
+        "stages": [{"name": "a", "width": 4, "depth": 2}, {"name": "b", "width": 8, "stride": 2}],
+        "head": {"layers": [{"act": True}, {"pool": "average"}, {"linear": 3, "act": True}]},
+    }
+    check_by_hand(load(spec))
 
 
 @few

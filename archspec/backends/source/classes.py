@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -180,7 +179,12 @@ def _argument(given: object, values: Mapping[str, Size]) -> Src:
 
 
 def _rule_lines(rule: Rule) -> list[Src]:
-    lines = [Src(f"{INDENT * 4}module.reset_parameters()")] if rule.reset else []
+    lines = []
+    if rule.bias_only:
+        lines.append(Src(f"{INDENT * 4}if module.bias is not None:"))
+        lines.append(Src(f"{INDENT * 5}module.reset_parameters()"))
+    elif rule.reset:
+        lines.append(Src(f"{INDENT * 4}module.reset_parameters()"))
     for fill in rule.fills:
         keywords = tuple(Src(f"{ident(name)}={lit(each)}") for name, each in fill.keywords)
         call = Invocation(
@@ -212,12 +216,12 @@ def _signature(name: Src, arguments: list[Src], returns: str, level: int) -> lis
 
 def _docstring(about: str, level: int) -> list[Src]:
     margin = INDENT * level
-    text = prose(about)
-    if not text:
+    lines = prose(about, WIDTH - len(margin) - 3)
+    if not lines:
         return []
-    if len(text) + len(margin) + 6 <= WIDTH:
-        return [Src(f'{margin}"""{text}"""')]
-    first, *rest = textwrap.wrap(text, WIDTH - len(margin) - 3, break_on_hyphens=False)
+    first, *rest = lines
+    if not rest and len(first) + len(margin) + 6 <= WIDTH:
+        return [Src(f'{margin}"""{first}"""')]
     return [Src(f'{margin}"""{first}'), *(Src(f"{margin}{line}") for line in rest), Src(f'{margin}"""')]
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import keyword
 import re
 import unicodedata
+from math import isfinite
+from textwrap import wrap
 
 from archspec.sizes import Binary, Size, Var, text
 
@@ -34,13 +36,18 @@ class Src(str):
 
 
 def lit(value: object) -> Src:
-    """A literal: its repr, in ASCII, on one line."""
+    """A literal, in ASCII, on one line."""
     if isinstance(value, str):
-        body = ascii(str(value))[1:-1].replace("\\'", "'").replace('"', '\\"')
-        return Src(f'"{body}"')
+        return Src(f'"{"".join(_escaped(character) for character in value)}"')
+    if isinstance(value, float) and not isfinite(value):
+        raise ValueError(f"no literal for {value}")
     if value is None or isinstance(value, (bool, int, float)):
         return Src(repr(value))
     raise TypeError(f"no literal for {type(value).__name__}")
+
+
+def _escaped(character: str) -> str:
+    return f"\\{character}" if character in '"\\' else ascii(character)[1:-1]
 
 
 def ident(name: str) -> Src:
@@ -78,10 +85,14 @@ def class_name(name: str, suffix: str = "") -> Src:
     return ident(f"{named}Net" if keyword.iskeyword(named) else named)
 
 
-def prose(text: str) -> Src:
-    """Text for a docstring: nothing in it can end the string, escape, or act on a terminal."""
-    cleaned = "".join(_visible(character) for character in text.replace("\\", "\\\\").replace('"', "'"))
-    return Src(" ".join(cleaned.split()))
+def prose(text: str, width: int) -> list[Src]:
+    """The lines of a docstring: nothing in them can end the string, escape, or act on a terminal.
+
+    Lines are broken before backslashes are doubled: a break between the two would change what is said.
+    """
+    cleaned = " ".join("".join(_visible(character) for character in text.replace('"', "'")).split())
+    lines = wrap(cleaned, width, break_on_hyphens=False)
+    return [Src(line.replace("\\", "\\\\")) for line in lines]
 
 
 def _visible(character: str) -> str:

@@ -55,6 +55,10 @@ def forward_lines(plan: Plan) -> list[Src]:
     pending: Src | None = None
     for place, step in enumerate(plan.steps):
         code = _code(step, pending)
+        if isinstance(step.action, Operator) and step.action.in_place:
+            pending = None
+            lines.append(Src(f"{INDENT * 2}{step.operands[0]} {step.action.symbol}= {step.operands[1]}"))
+            continue
         after = plan.steps[place + 1] if place + 1 < len(plan.steps) else None
         if after is None:
             return [*lines, _line("return ", code)]

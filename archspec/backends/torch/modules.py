@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from archspec.backends.filling import Rule
     from archspec.backends.plan import Plan
 
-_OPERATORS = {"+": operator.add, "*": operator.mul}
+_OPERATORS = {("+", False): operator.add, ("+", True): operator.iadd, ("*", False): operator.mul}
 _KINDS = {"nn.Conv2d": nn.Conv2d, "nn.Linear": nn.Linear}
 
 
@@ -81,7 +81,7 @@ class Network(Block):
 
 
 def _fill(module: nn.Module, rule: Rule) -> None:
-    if rule.reset:
+    if rule.reset and not (rule.bias_only and module.bias is None):
         _reset(module)
     for fill in rule.fills:
         tensor = getattr(module, fill.tensor)
@@ -99,7 +99,7 @@ def _reset(module: nn.Module) -> None:
 def _evaluate(expression: Expression, operands: list[Tensor]) -> Tensor:
     match expression:
         case Operator():
-            result: Tensor = _OPERATORS[expression.symbol](operands[0], operands[1])
+            result: Tensor = _OPERATORS[expression.symbol, expression.in_place](operands[0], operands[1])
             return result
         case Flattened():
             return operands[0].flatten(1)

@@ -9,7 +9,7 @@ from archspec.audit.table import Network, Published, load_table, names_of, plain
 from archspec.errors import did_you_mean
 from archspec.passes.measure import CONVENTION
 from archspec_cli.loading import load
-from archspec_cli.output import data, emit_json, fail, progress, table
+from archspec_cli.output import emit_json, fail, progress, table, tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +53,7 @@ def run(
             }
         )
     else:
-        data(_human(published, findings))
+        tell(_human(published, findings))
     if not all(each.fine for each in findings):
         raise SystemExit(1)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from archspec.api import source
 from archspec_cli.loading import load
-from archspec_cli.output import data, emit_json, fail, progress, say, write_whole
+from archspec_cli.output import data, emit_json, fail, is_current, progress, say, tell, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ class _Printed:
 
     @property
     def current(self) -> bool:
-        return self.path.is_file() and self.path.read_text(encoding="utf-8") == self.text
+        return is_current(self.path, self.text)
 
 
 def run(
@@ -51,10 +51,14 @@ def run(
     for spec in progress(specs, "building"):
         architecture = load(spec, changes, allow_outside=allow_outside, **budget)
         printed.append(_Printed(spec, _target(spec, output), source(architecture), architecture))
+    if str(output) == "-" and as_json:
+        emit_json({"files": [{**_record(each, False), "path": "-", "source": each.text} for each in printed]})
+        return
     if str(output) == "-":
         for each in printed:
             data(each.text)
         return
+    _refuse_collisions(printed)
     stale = [each for each in printed if not each.current]
     orphans = _orphans(output, printed) if every and check else []
     if not check:
@@ -85,6 +89,16 @@ def _target(spec: str, output: Path) -> Path:
     return output.joinpath(*folders, f"{name.replace('-', '_').replace('.', '_')}.py")
 
 
+def _refuse_collisions(printed: Sequence[_Printed]) -> None:
+    seen: dict[Path, str] = {}
+    for each in printed:
+        if each.path in seen:
+            fail(
+                f"{seen[each.path]} and {each.spec} would both be written to {each.path}", "build them apart"
+            )
+        seen[each.path] = each.spec
+
+
 def _orphans(output: Path, printed: Sequence[_Printed]) -> list[Path]:
     known = {each.path for each in printed}
     return [path for path in sorted(output.rglob("*.py")) if path not in known]
@@ -107,9 +121,9 @@ def _tell(
     for each in stale:
         total = each.architecture.measure.total
         word = "would change" if check else "wrote"
-        data(f"{word} {each.path} ({each.text.count(chr(10))} lines, {total.params:,} parameters)")
+        tell(f"{word} {each.path} ({each.text.count(chr(10))} lines, {total.params:,} parameters)")
     for path in orphans:
-        data(f"no spec for {path}")
+        tell(f"no spec for {path}")
     current = len(printed) - len(stale)
     if current:
         say(f"{current} of {len(printed)} files {'are' if current > 1 else 'is'} current")

@@ -9,7 +9,7 @@ from archspec.compare import Comparison, compare
 from archspec.ir.ops import dims
 from archspec.spec.fields import shown
 from archspec_cli.loading import load
-from archspec_cli.output import data, emit_json, table
+from archspec_cli.output import emit_json, table, tell
 
 if TYPE_CHECKING:
     from archspec.architecture import Architecture
@@ -26,7 +26,7 @@ def run(names: tuple[str, str], changes: list[str] | None, *, allow_outside: boo
     if as_json:
         emit_json(_record(comparison, left, right, names))
     else:
-        data(_human(comparison, left, right, names))
+        tell(_human(comparison, left, right, names))
     if not comparison.same_function:
         raise SystemExit(1)
 

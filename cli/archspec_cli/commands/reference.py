@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from archspec.errors import did_you_mean
-from archspec_cli.output import data, emit_json, fail, say, table, write_whole
+from archspec_cli.output import data, emit_json, fail, is_current, say, table, write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,7 @@ def schema(output: Path, *, check: bool) -> None:
     if str(output) == "-":
         data(text)
         return
-    current = output.is_file() and output.read_text(encoding="utf-8") == text
+    current = is_current(output, text)
     if check and not current:
         data(f"{output} is not current")
         raise SystemExit(1)

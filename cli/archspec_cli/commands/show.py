@@ -8,7 +8,7 @@ from archspec.ir.ops import dims
 from archspec.passes.measure import CONVENTION
 from archspec.spec.fields import shown
 from archspec_cli.loading import load
-from archspec_cli.output import data, emit_json, table
+from archspec_cli.output import data, emit_json, table, tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,7 +37,7 @@ def run(
     elif as_json:
         emit_json(record(architecture))
     else:
-        data(_human(architecture))
+        tell(_human(architecture))
 
 
 def record(architecture: Architecture) -> dict[str, Any]:
