@@ -154,7 +154,7 @@ def by_hand(architecture: archspec.Architecture, state: dict[str, Tensor], batch
     return values[-1] if values else batch
 
 
-def applied(op: ops.Op, x: Tensor, others: list[Tensor], kept: dict[str, Tensor]) -> Tensor:  # noqa: PLR0912
+def applied(op: ops.Op, x: Tensor, others: list[Tensor], kept: dict[str, Tensor]) -> Tensor:
     """One operation, from its definition."""
     weight, bias = kept.get("weight"), kept.get("bias")
     match op:
