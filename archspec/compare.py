@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from archspec.architecture import Architecture
-    from archspec.ir.ops import Shape
+    from archspec.ir.operation import Shape
 
 # what does not change the function
 _SILENT = frozenset({"name", "about", "init", "family", "params", "keys", "format", "input"})

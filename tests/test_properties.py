@@ -15,13 +15,15 @@ from hypothesis import strategies as st
 from archspec import SpecError, source
 from archspec.compare import compare
 from archspec.ir import ops
+from archspec.ir.operation import ShapeError
 from archspec.passes.flatten import FlatOp, flatten, parameters
 from archspec.passes.measure import count
 from tests.strategies import ACTIVATIONS, Table, load, specs
 
 if TYPE_CHECKING:
     from archspec.architecture import Architecture
-    from archspec.ir.ops import Op, Shape
+    from archspec.ir.operation import Shape
+    from archspec.ir.ops import Op
 
 
 def many(examples: int) -> settings:
@@ -304,7 +306,7 @@ def test_windows_are_counted_as_torch_documents_it() -> None:
                         if expected >= 1 and size + 2 * padding >= kernel:
                             assert pool.shape((3, size, size)) == (3, expected, expected)
                         else:
-                            with pytest.raises(ops.ShapeError):
+                            with pytest.raises(ShapeError):
                                 pool.shape((3, size, size))
 
 

@@ -12,7 +12,7 @@ from archspec.audit.reasons import differences
 from archspec.audit.table import Network, Published, Row, metadata
 from archspec.audit.verdict import Judgement, Verdict, judge, same
 from archspec.audit.witness import WITNESSES, Testimony, WitnessName, hear
-from archspec.ir.ops import dims
+from archspec.ir.operation import dims
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from archspec.errors import Loc, Note, Problem, ProblemsFound
 from archspec.ir.graph import INPUT, Call, Graph, Node, Repeat, Role, Slot
-from archspec.ir.ops import Add, Op, Shape, ShapeError, dims
+from archspec.ir.operation import Shape, ShapeError, dims
+from archspec.ir.ops import Add, Op
 from archspec.sizes import SizeError, evaluate
 
 if TYPE_CHECKING:

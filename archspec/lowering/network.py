@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from archspec.errors import Loc, Note, Problem, ProblemsFound
 from archspec.ir import ops
 from archspec.ir.graph import INPUT, Call, Graph, Node, Repeat
+from archspec.ir.operation import Operation
 from archspec.ir.walk import Walk
 from archspec.lowering.blocks import BlockType, block_call, block_type
 from archspec.lowering.builder import Builder, Context, numbered
@@ -16,7 +17,7 @@ from archspec.sizes import SizeError, evaluate
 from archspec.spec import models
 
 if TYPE_CHECKING:
-    from archspec.ir.ops import Shape
+    from archspec.ir.operation import Shape
     from archspec.spec.declaration import Declaration
 
 MAX_DEPTH = 10_000
@@ -193,7 +194,7 @@ class _Network:
         for node in call.graph.nodes:
             inputs = tuple(renamed[name] for name in node.inputs)
             body = node.body
-            if not isinstance(body, ops.Operation):
+            if not isinstance(body, Operation):
                 raise ProblemsFound([_no_place_for_a_gate(loc)])
             renamed[node.name] = self.builder.op(body.bind(values), loc, inputs=inputs)
 

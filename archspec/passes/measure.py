@@ -15,7 +15,7 @@ from archspec.ir.walk import Visit, Walk
 
 if TYPE_CHECKING:
     from archspec.ir.graph import Graph
-    from archspec.ir.ops import Shape
+    from archspec.ir.operation import Shape
 
 CONVENTION = "multiply-adds of convolutions and linear layers, projections included (He et al. 2015, 3.3)"
 

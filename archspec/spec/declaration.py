@@ -13,7 +13,7 @@ from archspec.spec import library
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from archspec.ir.ops import Shape
+    from archspec.ir.operation import Shape
     from archspec.spec.inherit import Sources
     from archspec.spec.models import Block, Spec
 

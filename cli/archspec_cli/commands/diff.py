@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from archspec.compare import Comparison, compare
-from archspec.ir.ops import dims
+from archspec.ir.operation import dims
 from archspec.spec.fields import shown
 from archspec_cli.loading import load
 from archspec_cli.output import emit_json, table, tell

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from archspec.ir.ops import dims
+from archspec.ir.operation import dims
 from archspec.passes.measure import CONVENTION
 from archspec.spec.fields import shown
 from archspec_cli.loading import load
