@@ -18,18 +18,8 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(encoding="utf-8")  # whatever the locale says: specs are UTF-8
-    code: object = 0
-    try:
-        try:
-            _run()
-        except SystemExit as done:
-            code = done.code
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # the reader has gone (`archspec show ... | head`): nothing is wrong
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    sys.exit(code)  # type: ignore[arg-type]
+    _run()
+    sys.exit(0)
 
 
 def _run() -> None:
@@ -48,8 +38,6 @@ def _run() -> None:
     except SpecError as error:
         report_diagnostics(error)
         sys.exit(USER)
-    except BrokenPipeError:
-        raise
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except OSError as error:

@@ -34,8 +34,14 @@ settings = Settings()
 
 
 def data(text: str) -> None:
-    """A result, to stdout."""
-    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    """A result, to stdout. Where the reader has gone (`archspec schema | head`) the run is over, and fine."""
+    try:
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # what Python would still flush on its way out goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
 
 
 def tell(text: str) -> None:
@@ -77,7 +83,10 @@ def report_diagnostics(error: SpecError) -> None:
     chosen: reports.Format = "json" if settings.json else settings.format
     stream = sys.stdout if chosen == "json" else sys.stderr
     text = reports.render(error.diagnostics, chosen, color=use_color(stream), sources=error.texts.get)
-    stream.write(text + "\n")
+    if stream is sys.stdout:
+        data(text)
+    else:
+        stream.write(text + "\n")
 
 
 def is_current(path: Path, text: str) -> bool:
