@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from os import PathLike
 
 Loc = tuple[str | int, ...]
 Severity = Literal["error", "warning"]
 
 
 class Span(NamedTuple):
-    """A place in a file. Lines and columns are 1-based and count characters; the end is exclusive."""
+    """A place in a file. Lines and columns are 1-based and count characters; the end is exclusive.
+
+    Line 0 is the file as a whole: what is not text has no lines.
+    """
 
     file: str
     line: int
@@ -61,13 +65,30 @@ class Diagnostic(NamedTuple):
     related: tuple[Related, ...] = ()
 
 
-class SpecError(Exception):
-    """A spec that cannot be used. Carries every diagnostic found, in order, and the texts for excerpts."""
+class InputError(Exception):
+    """A file that cannot be used. Carries every diagnostic found, in order, and the texts for excerpts."""
 
     def __init__(self, diagnostics: Sequence[Diagnostic], texts: Mapping[str, str] | None = None) -> None:
         self.diagnostics = tuple(diagnostics)
         self.texts = dict(texts or {})
         super().__init__("\n".join(concise(diagnostic) for diagnostic in self.diagnostics))
+
+
+class SpecError(InputError):
+    """A spec that cannot be used."""
+
+
+class FileError(InputError):
+    """A weights file, a model or a picture that cannot be used."""
+
+
+def file_error(file: str | PathLike[str], code: str, *messages: str, hint: str = "") -> FileError:
+    """The error for a file that is not text: one diagnostic a message, each about the file as a whole."""
+    span = Span(str(file), 0, 0, 0, 0)
+    last = len(messages) - 1
+    return FileError(
+        [Diagnostic(code, text, span, hint if place == last else "") for place, text in enumerate(messages)]
+    )
 
 
 class ProblemsFound(Exception):
@@ -80,8 +101,12 @@ class ProblemsFound(Exception):
 
 def concise(diagnostic: Diagnostic) -> str:
     """One line: `file:line:column: CODE message`."""
-    span = diagnostic.span
-    return f"{span.file}:{span.line}:{span.column}: {diagnostic.code} {diagnostic.message}"
+    return f"{where(diagnostic.span)}: {diagnostic.code} {diagnostic.message}"
+
+
+def where(span: Span) -> str:
+    """A place as people write it: `file:line:column`, or the file alone."""
+    return f"{span.file}:{span.line}:{span.column}" if span.line else span.file
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

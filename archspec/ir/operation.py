@@ -84,6 +84,10 @@ class Operation:
         """Trained tensors by name, with their shapes, in `state_dict` order."""
         return {}
 
+    def buffers(self) -> dict[str, Shape]:
+        """Tensors that are kept but not trained, by name, with their shapes."""
+        return {}
+
     def macs(self, output: Shape) -> int:  # noqa: ARG002
         """Multiply-adds for one image: convolutions and linear layers only, the paper's FLOPs (3.3)."""
         return 0

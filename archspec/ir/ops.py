@@ -136,6 +136,13 @@ class BatchNorm2d(_ChannelNorm):
     eps: float = 1e-5
     momentum: float = 0.1
 
+    def buffers(self) -> dict[str, Shape]:
+        return {
+            "running_mean": (self.channels,),
+            "running_var": (self.channels,),
+            "num_batches_tracked": (),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class GroupNorm(_ChannelNorm):

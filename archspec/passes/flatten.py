@@ -87,6 +87,15 @@ def parameters(graph: Graph) -> dict[str, tuple[int, ...]]:
     }
 
 
+def state(graph: Graph) -> dict[str, tuple[int, ...]]:
+    """Every tensor of a network's `state_dict` by key, in its order: trained ones and running statistics."""
+    held: dict[str, tuple[int, ...]] = {}
+    for flat in flatten(graph):
+        held |= {f"{flat.path}.{name}": shape for name, shape in flat.op.parameters().items()}
+        held |= {f"{flat.path}.{name}": shape for name, shape in flat.op.buffers().items()}
+    return held
+
+
 def function_hash(graph: Graph) -> str:
     """SHA-256 of what the network computes: every operation, its settings and its wiring, and no names.
 

@@ -24,7 +24,7 @@ def main() -> NoReturn:
 
 def _run() -> None:
     """Turns whatever happens into a `SystemExit`."""
-    from archspec.errors import SpecError
+    from archspec.errors import InputError
     from archspec_cli import quick
     from archspec_cli.output import report_diagnostics
 
@@ -35,7 +35,7 @@ def _run() -> None:
             from archspec_cli.app import app
 
             app(prog_name="archspec")
-    except SpecError as error:
+    except InputError as error:
         report_diagnostics(error)
         sys.exit(USER)
     except KeyboardInterrupt:

@@ -14,7 +14,7 @@ from archspec_cli import reports
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from archspec.errors import SpecError
+    from archspec.errors import InputError
 
 SCHEMA_VERSION = 1
 Item = TypeVar("Item")
@@ -78,8 +78,8 @@ def use_color(stream: Any) -> bool:
     return bool(os.environ.get("FORCE_COLOR")) or bool(stream.isatty())
 
 
-def report_diagnostics(error: SpecError) -> None:
-    """A spec's mistakes: to stderr for people, to stdout for programs."""
+def report_diagnostics(error: InputError) -> None:
+    """What is wrong with a file: to stderr for people, to stdout for programs."""
     chosen: reports.Format = "json" if settings.json else settings.format
     stream = sys.stdout if chosen == "json" else sys.stderr
     text = reports.render(error.diagnostics, chosen, color=use_color(stream), sources=error.texts.get)

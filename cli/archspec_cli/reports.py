@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from unicodedata import category, east_asian_width
 
-from archspec.errors import Related, concise
+from archspec.errors import Related, concise, where
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -89,7 +89,7 @@ class _Human:
         """A place and the line that stands there; the label goes behind the mark where it has room."""
         arrow, mark, style = look
         label = sanitize(label)
-        lines = [f"{margin}{self._paint(arrow, 'frame')} {sanitize(span.file)}:{span.line}:{span.column}"]
+        lines = [f"{margin}{self._paint(arrow, 'frame')} {sanitize(where(span))}"]
         text, behind = self._line(span), ""
         if text is not None:
             shown, indent, width = _window(text, span)
@@ -188,8 +188,11 @@ def _record(item: Diagnostic | Related) -> dict[str, Any]:
 def _annotation(diagnostic: Diagnostic) -> str:
     """One workflow command of GitHub, with the hint on a second line of the message."""
     span = diagnostic.span
-    places = {"file": span.file, "line": span.line, "col": span.column}
-    places |= {"endLine": span.end_line, "endColumn": span.end_column, "title": diagnostic.code}
+    places: dict[str, str | int] = {"file": span.file}
+    if span.line:
+        places |= {"line": span.line, "col": span.column}
+        places |= {"endLine": span.end_line, "endColumn": span.end_column}
+    places["title"] = diagnostic.code
     if span.line != span.end_line:
         # GitHub refuses columns that lie on two lines.
         del places["col"], places["endColumn"]

@@ -1,0 +1,1 @@
+"""From a network to something that serves: export with proof, predict, bench."""

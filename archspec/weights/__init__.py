@@ -1,0 +1,1 @@
+"""Weights files: read safely, matched to a spec by key, imported from others with proof."""
