@@ -82,3 +82,31 @@ class Plain34(nn.Module):
         x = self.avgpool(x)
         x = x.flatten(1)
         return self.fc(x)
+
+
+# The spec, on its own:
+# format = 1
+# name = "plain34"
+# about = "The plain 34-layer net of He et al. 2015, Table 2 and Fig. 3, middle:
+#:  ResNet-34 without its shortcuts."
+# stages = [
+#     { name = "conv2_x", depth = 3, width = 64 },
+#     { name = "conv3_x", depth = 4, width = 128, stride = 2 },
+#     { name = "conv4_x", depth = 6, width = 256, stride = 2 },
+#     { name = "conv5_x", depth = 3, width = 512, stride = 2 },
+# ]
+# [defaults]
+# block = "basic"
+# [init]
+# conv = "he-normal-fan-in"
+# linear = "he-normal-fan-in"
+# [stem]
+# layers = [
+#     { conv = 7, out = 64, stride = 2 },
+#     { pool = "max", size = 3, stride = 2, padding = 1 },
+# ]
+# [head]
+# layers = [
+#     { pool = "average" },
+#     { linear = 1000 },
+# ]

@@ -121,3 +121,32 @@ class ResNet18(nn.Module):
         x = self.avgpool(x)
         x = x.flatten(1)
         return self.fc(x)
+
+
+# The spec, on its own:
+# format = 1
+# name = "resnet18"
+# about = "ResNet-18 of He et al. 2015, Tables 1 and 2, with option A: identity
+#:  shortcuts, zeros for new channels."
+# stages = [
+#     { name = "conv2_x", depth = 2, width = 64 },
+#     { name = "conv3_x", depth = 2, width = 128, stride = 2 },
+#     { name = "conv4_x", depth = 2, width = 256, stride = 2 },
+#     { name = "conv5_x", depth = 2, width = 512, stride = 2 },
+# ]
+# [defaults]
+# block = "basic"
+# shortcut = "A"
+# [init]
+# conv = "he-normal-fan-in"
+# linear = "he-normal-fan-in"
+# [stem]
+# layers = [
+#     { conv = 7, out = 64, stride = 2 },
+#     { pool = "max", size = 3, stride = 2, padding = 1 },
+# ]
+# [head]
+# layers = [
+#     { pool = "average" },
+#     { linear = 1000 },
+# ]

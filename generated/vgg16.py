@@ -76,3 +76,59 @@ class VGG16(nn.Module):
         x = self.features(x)
         x = x.flatten(1)
         return self.classifier(x)
+
+
+# The spec, on its own:
+# format = 1
+# name = "vgg16"
+# about = "VGG-16 of Simonyan and Zisserman 2014, Table 1, column D: 3x3 convolutions
+#:  with bias and no normalisation."
+# keys = "sequential"
+# [defaults]
+# block = "conv"
+# [norm]
+# kind = "none"
+# [init]
+# conv = "xavier-normal"
+# linear = "xavier-normal"
+# [[stages]]
+# name = "conv1"
+# depth = 2
+# width = 64
+# after = [
+#     { pool = "max", size = 2 },
+# ]
+# [[stages]]
+# name = "conv2"
+# depth = 2
+# width = 128
+# after = [
+#     { pool = "max", size = 2 },
+# ]
+# [[stages]]
+# name = "conv3"
+# depth = 3
+# width = 256
+# after = [
+#     { pool = "max", size = 2 },
+# ]
+# [[stages]]
+# name = "conv4"
+# depth = 3
+# width = 512
+# after = [
+#     { pool = "max", size = 2 },
+# ]
+# [[stages]]
+# name = "conv5"
+# depth = 3
+# width = 512
+# after = [
+#     { pool = "max", size = 2 },
+# ]
+# [head]
+# layers = [
+#     { linear = 4096, act = true, dropout = 0.5 },
+#     { linear = 4096, act = true, dropout = 0.5 },
+#     { linear = 1000 },
+# ]

@@ -82,3 +82,59 @@ class VGG19(nn.Module):
         x = self.features(x)
         x = x.flatten(1)
         return self.classifier(x)
+
+
+# The spec, on its own:
+# format = 1
+# name = "vgg19"
+# about = "VGG-19 of Simonyan and Zisserman 2014, Table 1, column E: VGG-16 with four
+#:  convolutions in conv3 to conv5."
+# keys = "sequential"
+# [defaults]
+# block = "conv"
+# [norm]
+# kind = "none"
+# [init]
+# conv = "xavier-normal"
+# linear = "xavier-normal"
+# [[stages]]
+# name = "conv1"
+# depth = 2
+# width = 64
+# after = [
+#     { pool = "max", size = 2 },
+# ]
+# [[stages]]
+# name = "conv2"
+# depth = 2
+# width = 128
+# after = [
+#     { pool = "max", size = 2 },
+# ]
+# [[stages]]
+# name = "conv3"
+# depth = 4
+# width = 256
+# after = [
+#     { pool = "max", size = 2 },
+# ]
+# [[stages]]
+# name = "conv4"
+# depth = 4
+# width = 512
+# after = [
+#     { pool = "max", size = 2 },
+# ]
+# [[stages]]
+# name = "conv5"
+# depth = 4
+# width = 512
+# after = [
+#     { pool = "max", size = 2 },
+# ]
+# [head]
+# layers = [
+#     { linear = 4096, act = true, dropout = 0.5 },
+#     { linear = 4096, act = true, dropout = 0.5 },
+#     { linear = 1000 },
+# ]

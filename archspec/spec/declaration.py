@@ -68,6 +68,15 @@ class Declaration:
         """A block's size with the spec's parameters filled in; the block's own names stay."""
         return substitute(size, self.params)
 
+    def short(self) -> dict[str, Any]:
+        """The spec on its own, as short as it can be said: no `extends`, no defaults, parameters with their values."""
+        table = self.spec.model_dump(
+            mode="json", exclude_none=True, exclude_defaults=True, exclude={"depth", "params"}
+        )
+        table["params"] = dict(self.params)
+        order = ("format", "name", "about", "params", *type(self.spec).model_fields)
+        return {key: table[key] for key in dict.fromkeys(order) if table.get(key) not in (None, {}, [])}
+
     def resolved(self) -> dict[str, Any]:
         """The spec with nothing implied: every default written out, no `extends`, its blocks included."""
         table = self.spec.model_dump(mode="json", exclude_none=True, exclude={"depth", "params", "blocks"})

@@ -47,6 +47,21 @@ class Witness(StrEnum):
     TORCH = "torch"
 
 
+class Precision(StrEnum):
+    """Of an exported file."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    INT8 = "int8"
+
+
+class Preprocess(StrEnum):
+    """Where pictures are normalised."""
+
+    OUTSIDE = "outside"
+    IN_GRAPH = "in-graph"
+
+
 def _version(value: bool) -> None:
     if value:
         from archspec import __version__
@@ -195,6 +210,90 @@ def audit(
 
     names = [each.value for each in witness] if witness else [each.value for each in Witness]
     run(specs or [], table, names, network, set_, allow_outside=allow_outside, as_json=json)
+
+
+@app.command(rich_help_panel=None)
+def export(
+    spec: options.Spec,
+    *,
+    weights: options.Weights = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file (.onnx). Default: the spec's name.")
+    ] = None,
+    precision: Annotated[Precision, typer.Option(help="Of the weights and activations.")] = Precision.FP32,
+    calibrate: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Pictures that set the scales of int8.")
+    ] = None,
+    opset: Annotated[int, typer.Option(min=14, max=25, help="ONNX operator set.")] = 20,
+    keep_bn: Annotated[bool, typer.Option("--keep-bn", help="Do not fold batch normalisation.")] = False,
+    dynamic_size: Annotated[
+        bool, typer.Option("--dynamic-size", help="Take images of any height and width, where the head can.")
+    ] = False,
+    softmax: Annotated[bool, typer.Option("--softmax", help="Put out probabilities.")] = False,
+    preprocess: Annotated[
+        Preprocess, typer.Option(help="in-graph: take uint8 NHWC and normalise inside.")
+    ] = Preprocess.OUTSIDE,
+    preprocessing: options.Preprocessing = None,
+    labels: options.Labels = None,
+    license_: Annotated[str, typer.Option("--license", help="Of the weights, for the metadata.")] = "",
+    external_data: Annotated[
+        bool, typer.Option("--external-data", help="Weights in a second file; always past 2 GB.")
+    ] = False,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Largest error, as a share of the largest output: 1e-4; fp16 2e-2; int8 2e-1."
+        ),
+    ] = None,
+    proof: Annotated[
+        bool, typer.Option("--proof/--no-proof", help="Run the file against torch; else nothing is known.")
+    ] = True,
+    report: Annotated[
+        bool, typer.Option("--report", help="Write NAME.report.json and a model card NAME.md beside it.")
+    ] = False,
+    triton: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write Triton's model repository there too.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a model in the Triton repository.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the initialisation, without --weights.")] = 0,
+    set_: options.Set = None,
+    allow_outside: options.AllowOutside = False,
+    json: options.Json = False,
+) -> None:
+    """Write a spec and its weights as one ONNX file, and prove that it is the same function.
+
+    onnxruntime runs the file against torch at batches 1, 2 and 7, with the given weights and with random ones.
+    Past the tolerance nothing is written, and the first layer that diverges is named.
+
+    \b
+    Examples:
+      archspec export resnet50 --weights resnet50.safetensors -o resnet50.onnx
+      archspec export cifar/resnet20 -o resnet20.onnx --softmax --report
+      archspec export resnet50 -w w.safetensors --preprocess in-graph --preprocessing imagenet
+      archspec export resnet50 -w w.safetensors --precision int8 --calibrate pictures/ --preprocessing imagenet
+    """
+    from archspec.backends.onnx.write import Form
+    from archspec_cli.commands.export import Asked, run
+
+    asked = Asked(
+        weights=weights,
+        output=output,
+        seed=seed,
+        precision=precision.value,
+        calibrate=calibrate,
+        form=Form(opset=opset, fold=not keep_bn, dynamic_size=dynamic_size, softmax=softmax),
+        in_graph=preprocess is Preprocess.IN_GRAPH,
+        preprocessing=preprocessing,
+        labels=labels,
+        license=license_,
+        external=external_data,
+        tolerance=tolerance,
+        prove=proof,
+        report=report,
+        triton=triton,
+        force=force,
+    )
+    run(spec, asked, set_, allow_outside=allow_outside, as_json=json)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,6 +31,19 @@ Specs = Annotated[
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a parameter or a field: n=18, norm.kind=group."),
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option("--weights", "-w", metavar="FILE", help="Safetensors, or a torch checkpoint of tensors."),
+]
+Preprocessing = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE", help="imagenet, cifar10, none, or a JSON file; else what the weights carry."
+    ),
+]
+Labels = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="The classes' names: one a line, or a JSON list.")
 ]
 AllowOutside = Annotated[
     bool,

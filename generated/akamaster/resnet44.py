@@ -100,3 +100,41 @@ class ResNet44(nn.Module):
         x = self.avgpool(x)
         x = x.flatten(1)
         return self.fc(x)
+
+
+# The spec, on its own:
+# format = 1
+# name = "resnet44"
+# about = "ResNet-44 for CIFAR-10 of akamaster/pytorch_resnet_cifar10, n = 7: zeros on
+#:  both sides."
+# stages = [
+#     { name = "conv2_x", depth = "n", width = 16 },
+#     { name = "conv3_x", depth = "n", width = 32, stride = 2 },
+#     { name = "conv4_x", depth = "n", width = 64, stride = 2 },
+# ]
+# [params]
+# n = 7
+# [family]
+# depth = "6 * n + 2"
+# [input]
+# size = [
+#     32,
+#     32,
+# ]
+# [defaults]
+# block = "basic"
+# shortcut = "A"
+# pad = "both"
+# [init]
+# conv = "he-normal-fan-in"
+# linear = "he-normal-fan-in"
+# bias = "torch"
+# [stem]
+# layers = [
+#     { conv = 3, out = 16 },
+# ]
+# [head]
+# layers = [
+#     { pool = "average" },
+#     { linear = 10 },
+# ]

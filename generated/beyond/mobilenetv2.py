@@ -163,3 +163,53 @@ class MobileNetV2(nn.Module):
         x = self.dropout(self.avgpool(x))
         x = x.flatten(1)
         return self.fc(x)
+
+
+# The spec, on its own:
+# format = 1
+# name = "mobilenetv2"
+# about = "MobileNetV2 of Sandler et al. 2018, Table 2: inverted residuals, identity
+#:  shortcuts where shapes agree and else none."
+# stages = [
+#     { name = "bottleneck1", block = "separable", width = 16 },
+#     { name = "bottleneck2", depth = 2, width = 24, stride = 2 },
+#     { name = "bottleneck3", depth = 3, width = 32, stride = 2 },
+#     { name = "bottleneck4", depth = 4, width = 64, stride = 2 },
+#     { name = "bottleneck5", depth = 3, width = 96 },
+#     { name = "bottleneck6", depth = 3, width = 160, stride = 2 },
+#     { name = "bottleneck7", width = 320 },
+# ]
+# [defaults]
+# block = "inverted"
+# shortcut = "identity"
+# act = "relu6"
+# [init]
+# linear = "normal"
+# [blocks.separable]
+# about = "Without expansion: a depthwise 3x3, then a linear 1x1 (Sandler et al. 2018,
+#:  Table 2, t = 1)."
+# layers = [
+#     { conv = 3, out = "in", stride = "stride", groups = "in" },
+#     { conv = 1, out = "width", act = false },
+# ]
+# after = []
+# [blocks.inverted]
+# about = "A 1x1 widens sixfold, a depthwise 3x3, a linear 1x1 narrows (Sandler et al.
+#:  2018, Table 1)."
+# layers = [
+#     { conv = 1, out = "6 * in" },
+#     { conv = 3, out = "6 * in", stride = "stride", groups = "6 * in" },
+#     { conv = 1, out = "width", act = false },
+# ]
+# after = []
+# [stem]
+# layers = [
+#     { conv = 3, out = 32, stride = 2 },
+# ]
+# [head]
+# layers = [
+#     { conv = 1, out = 1280 },
+#     { pool = "average" },
+#     { dropout = 0.2 },
+#     { linear = 1000 },
+# ]

@@ -108,3 +108,61 @@ class PreActResNet1001(nn.Module):
         x = self.avgpool(x)
         x = x.flatten(1)
         return self.fc(x)
+
+
+# The spec, on its own:
+# format = 1
+# name = "preact-resnet1001"
+# about = "Pre-activation ResNet-1001 for CIFAR-10 of He et al. 2016, Table 4: 9n+2
+#:  layers, as in KaimingHe/resnet-1k-layers."
+# stages = [
+#     { name = "conv2_x", depth = "n", width = 16 },
+#     { name = "conv3_x", depth = "n", width = 32, stride = 2 },
+#     { name = "conv4_x", depth = "n", width = 64, stride = 2 },
+# ]
+# [params]
+# n = 111
+# [family]
+# depth = "9 * n + 2"
+# [input]
+# size = [
+#     32,
+#     32,
+# ]
+# [defaults]
+# block = "preact-bottleneck"
+# shortcut = "B"
+# order = "pre"
+# bias = false
+# [blocks.preact-basic]
+# about = "Norm, activation, 3x3 convolution, twice (He et al. 2016, Fig. 4e)."
+# layers = [
+#     { conv = 3, out = "width" },
+#     { conv = 3, out = "width" },
+# ]
+# after = []
+# [blocks.preact-bottleneck]
+# about = "Norm, activation, convolution, three times; a projection starts behind the
+#:  first activation (He et al. 2016)."
+# out = "4 * width"
+# layers = [
+#     { norm = true, act = true },
+#     { conv = 1, out = "width", norm = false, act = false },
+#     { conv = 3, out = "width" },
+#     { conv = 1, out = "out" },
+# ]
+# after = []
+# projection = [
+#     { conv = 1, out = "out", stride = "stride", norm = false, act = false },
+# ]
+# project_after = 1
+# [stem]
+# layers = [
+#     { conv = 3, out = 16, norm = false, act = false },
+# ]
+# [head]
+# layers = [
+#     { norm = true, act = true },
+#     { pool = "average" },
+#     { linear = 10 },
+# ]

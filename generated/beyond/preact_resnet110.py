@@ -114,3 +114,46 @@ class PreActResNet110(nn.Module):
         x = self.avgpool(x)
         x = x.flatten(1)
         return self.fc(x)
+
+
+# The spec, on its own:
+# format = 1
+# name = "preact-resnet110"
+# about = "Pre-activation ResNet-110 for CIFAR-10 after He et al. 2016, Fig. 4e; the
+#:  first unit, too, activates inside; option A."
+# stages = [
+#     { name = "conv2_x", depth = "n", width = 16 },
+#     { name = "conv3_x", depth = "n", width = 32, stride = 2 },
+#     { name = "conv4_x", depth = "n", width = 64, stride = 2 },
+# ]
+# [params]
+# n = 18
+# [family]
+# depth = "6 * n + 2"
+# [input]
+# size = [
+#     32,
+#     32,
+# ]
+# [defaults]
+# block = "preact-basic"
+# shortcut = "A"
+# order = "pre"
+# bias = false
+# [blocks.preact-basic]
+# about = "Norm, activation, 3x3 convolution, twice (He et al. 2016, Fig. 4e)."
+# layers = [
+#     { conv = 3, out = "width" },
+#     { conv = 3, out = "width" },
+# ]
+# after = []
+# [stem]
+# layers = [
+#     { conv = 3, out = 16, norm = false, act = false },
+# ]
+# [head]
+# layers = [
+#     { norm = true, act = true },
+#     { pool = "average" },
+#     { linear = 10 },
+# ]

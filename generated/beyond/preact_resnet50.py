@@ -116,3 +116,49 @@ class PreActResNet50(nn.Module):
         x = self.avgpool(x)
         x = x.flatten(1)
         return self.fc(x)
+
+
+# The spec, on its own:
+# format = 1
+# name = "preact-resnet50"
+# about = "Pre-activation ResNet-50 after He et al. 2016, Fig. 4e; the first unit, too,
+#:  activates inside and not right after conv1."
+# stages = [
+#     { name = "conv2_x", depth = 3, width = 64 },
+#     { name = "conv3_x", depth = 4, width = 128, stride = 2 },
+#     { name = "conv4_x", depth = 6, width = 256, stride = 2 },
+#     { name = "conv5_x", depth = 3, width = 512, stride = 2 },
+# ]
+# [defaults]
+# block = "preact-bottleneck"
+# shortcut = "B"
+# order = "pre"
+# bias = false
+# [init]
+# bias = "torch"
+# [blocks.preact-bottleneck]
+# about = "Norm, activation, convolution, three times; a projection starts behind the
+#:  first activation (He et al. 2016)."
+# out = "4 * width"
+# layers = [
+#     { norm = true, act = true },
+#     { conv = 1, out = "width", norm = false, act = false },
+#     { conv = 3, out = "width" },
+#     { conv = 1, out = "out" },
+# ]
+# after = []
+# projection = [
+#     { conv = 1, out = "out", stride = "stride", norm = false, act = false },
+# ]
+# project_after = 1
+# [stem]
+# layers = [
+#     { conv = 7, out = 64, stride = 2, norm = false, act = false },
+#     { pool = "max", size = 3, stride = 2, padding = 1 },
+# ]
+# [head]
+# layers = [
+#     { norm = true, act = true },
+#     { pool = "average" },
+#     { linear = 1000 },
+# ]

@@ -114,3 +114,31 @@ class ResNet50(nn.Module):
         x = self.avgpool(x)
         x = x.flatten(1)
         return self.fc(x)
+
+
+# The spec, on its own:
+# format = 1
+# name = "resnet50"
+# about = "ResNet-50 of He et al. 2015, Table 1, with torchvision's initialisation:
+#:  what the ImageNet nets beside it extend."
+# stages = [
+#     { name = "conv2_x", depth = 3, width = 64 },
+#     { name = "conv3_x", depth = 4, width = 128, stride = 2 },
+#     { name = "conv4_x", depth = 6, width = 256, stride = 2 },
+#     { name = "conv5_x", depth = 3, width = 512, stride = 2 },
+# ]
+# [defaults]
+# block = "bottleneck"
+# shortcut = "B"
+# [init]
+# bias = "torch"
+# [stem]
+# layers = [
+#     { conv = 7, out = 64, stride = 2 },
+#     { pool = "max", size = 3, stride = 2, padding = 1 },
+# ]
+# [head]
+# layers = [
+#     { pool = "average" },
+#     { linear = 1000 },
+# ]

@@ -123,3 +123,46 @@ class ResNet50D(nn.Module):
         x = self.avgpool(x)
         x = x.flatten(1)
         return self.fc(x)
+
+
+# The spec, on its own:
+# format = 1
+# name = "resnet50-d"
+# about = "ResNet-50-D of He et al. 2018 (Bag of Tricks, Fig. 2): a stem of three 3x3,
+#:  shortcuts that average before they project."
+# stages = [
+#     { name = "conv2_x", depth = 3, width = 64 },
+#     { name = "conv3_x", depth = 4, width = 128, stride = 2 },
+#     { name = "conv4_x", depth = 6, width = 256, stride = 2 },
+#     { name = "conv5_x", depth = 3, width = 512, stride = 2 },
+# ]
+# [defaults]
+# block = "bottleneck-d"
+# shortcut = "B"
+# [init]
+# bias = "torch"
+# [blocks.bottleneck-d]
+# about = "Stride on the 3x3; the projection averages 2x2 instead of dropping three
+#:  pixels of four."
+# out = "4 * width"
+# layers = [
+#     { conv = 1, out = "width" },
+#     { conv = 3, out = "width", stride = "stride" },
+#     { conv = 1, out = "out", act = false },
+# ]
+# projection = [
+#     { pool = "average", size = "stride", padding = 0 },
+#     { conv = 1, out = "out", act = false },
+# ]
+# [stem]
+# layers = [
+#     { conv = 3, out = 32, stride = 2 },
+#     { conv = 3, out = 32 },
+#     { conv = 3, out = 64 },
+#     { pool = "max", size = 3, stride = 2, padding = 1 },
+# ]
+# [head]
+# layers = [
+#     { pool = "average" },
+#     { linear = 1000 },
+# ]

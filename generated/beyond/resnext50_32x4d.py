@@ -117,3 +117,39 @@ class ResNeXt5032X4D(nn.Module):
         x = self.avgpool(x)
         x = x.flatten(1)
         return self.fc(x)
+
+
+# The spec, on its own:
+# format = 1
+# name = "resnext50-32x4d"
+# about = "ResNeXt-50 (32x4d) of Xie et al. 2016, Table 1: a 3x3 twice as wide in 32
+#:  groups; stride on it, as in torchvision."
+# stages = [
+#     { name = "conv2_x", depth = 3, width = 64 },
+#     { name = "conv3_x", depth = 4, width = 128, stride = 2 },
+#     { name = "conv4_x", depth = 6, width = 256, stride = 2 },
+#     { name = "conv5_x", depth = 3, width = 512, stride = 2 },
+# ]
+# [defaults]
+# block = "resnext"
+# shortcut = "B"
+# [init]
+# bias = "torch"
+# [blocks.resnext]
+# about = "A bottleneck whose 3x3 has 32 groups (Xie et al. 2016, Fig. 3c)."
+# out = "4 * width"
+# layers = [
+#     { conv = 1, out = "2 * width" },
+#     { conv = 3, out = "2 * width", stride = "stride", groups = 32 },
+#     { conv = 1, out = "out", act = false },
+# ]
+# [stem]
+# layers = [
+#     { conv = 7, out = 64, stride = 2 },
+#     { pool = "max", size = 3, stride = 2, padding = 1 },
+# ]
+# [head]
+# layers = [
+#     { pool = "average" },
+#     { linear = 1000 },
+# ]

@@ -123,3 +123,51 @@ class SEResNet50(nn.Module):
         x = self.avgpool(x)
         x = x.flatten(1)
         return self.fc(x)
+
+
+# The spec, on its own:
+# format = 1
+# name = "se-resnet50"
+# about = "SE-ResNet-50 of Hu et al. 2017, Table 1 and Fig. 3: a gate, ratio 16, before
+#:  the addition; stride on the first 1x1."
+# stages = [
+#     { name = "conv2_x", depth = 3, width = 64 },
+#     { name = "conv3_x", depth = 4, width = 128, stride = 2 },
+#     { name = "conv4_x", depth = 6, width = 256, stride = 2 },
+#     { name = "conv5_x", depth = 3, width = 512, stride = 2 },
+# ]
+# [defaults]
+# block = "se-bottleneck"
+# shortcut = "B"
+# [init]
+# bias = "torch"
+# [blocks.se-bottleneck]
+# about = "A bottleneck whose result is scaled channel by channel before the addition
+#:  (Hu et al. 2017, Fig. 3)."
+# out = "4 * width"
+# [[blocks.se-bottleneck.layers]]
+# conv = 1
+# out = "width"
+# [[blocks.se-bottleneck.layers]]
+# conv = 3
+# out = "width"
+# [[blocks.se-bottleneck.layers]]
+# conv = 1
+# out = "out"
+# act = false
+# [[blocks.se-bottleneck.layers]]
+# gate = [
+#     { pool = "average" },
+#     { conv = 1, out = "out // 16" },
+#     { conv = 1, out = "out", act = "sigmoid" },
+# ]
+# [stem]
+# layers = [
+#     { conv = 7, out = 64, stride = 2 },
+#     { pool = "max", size = 3, stride = 2, padding = 1 },
+# ]
+# [head]
+# layers = [
+#     { pool = "average" },
+#     { linear = 1000 },
+# ]

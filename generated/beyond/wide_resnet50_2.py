@@ -121,3 +121,39 @@ class WideResNet502(nn.Module):
         x = self.avgpool(x)
         x = x.flatten(1)
         return self.fc(x)
+
+
+# The spec, on its own:
+# format = 1
+# name = "wide-resnet50-2"
+# about = "WRN-50-2-bottleneck of Zagoruyko and Komodakis 2016: a 3x3 twice as wide;
+#:  stride on it, as in torchvision."
+# stages = [
+#     { name = "conv2_x", depth = 3, width = 64 },
+#     { name = "conv3_x", depth = 4, width = 128, stride = 2 },
+#     { name = "conv4_x", depth = 6, width = 256, stride = 2 },
+#     { name = "conv5_x", depth = 3, width = 512, stride = 2 },
+# ]
+# [defaults]
+# block = "wide-bottleneck"
+# shortcut = "B"
+# [init]
+# bias = "torch"
+# [blocks.wide-bottleneck]
+# about = "A bottleneck whose 3x3 is twice as wide (Zagoruyko and Komodakis 2016)."
+# out = "4 * width"
+# layers = [
+#     { conv = 1, out = "2 * width" },
+#     { conv = 3, out = "2 * width", stride = "stride" },
+#     { conv = 1, out = "out", act = false },
+# ]
+# [stem]
+# layers = [
+#     { conv = 7, out = 64, stride = 2 },
+#     { pool = "max", size = 3, stride = 2, padding = 1 },
+# ]
+# [head]
+# layers = [
+#     { pool = "average" },
+#     { linear = 1000 },
+# ]

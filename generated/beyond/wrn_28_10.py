@@ -112,3 +112,51 @@ class WRN2810(nn.Module):
         x = self.avgpool(x)
         x = x.flatten(1)
         return self.fc(x)
+
+
+# The spec, on its own:
+# format = 1
+# name = "wrn-28-10"
+# about = "WRN-28-10 for CIFAR-10 of Zagoruyko and Komodakis 2016, Table 1:
+#:  pre-activation, ten times as wide, no dropout."
+# stages = [
+#     { name = "conv2", depth = "n", width = "16 * k" },
+#     { name = "conv3", depth = "n", width = "32 * k", stride = 2 },
+#     { name = "conv4", depth = "n", width = "64 * k", stride = 2 },
+# ]
+# [params]
+# n = 4
+# k = 10
+# [input]
+# size = [
+#     32,
+#     32,
+# ]
+# [defaults]
+# block = "wide-basic"
+# shortcut = "B"
+# order = "pre"
+# bias = false
+# [blocks.wide-basic]
+# about = "Norm, activation, 3x3 convolution, twice; a projection starts behind the
+#:  first activation."
+# layers = [
+#     { norm = true, act = true },
+#     { conv = 3, out = "width", norm = false, act = false },
+#     { conv = 3, out = "width" },
+# ]
+# after = []
+# projection = [
+#     { conv = 1, out = "out", stride = "stride", norm = false, act = false },
+# ]
+# project_after = 1
+# [stem]
+# layers = [
+#     { conv = 3, out = 16, norm = false, act = false },
+# ]
+# [head]
+# layers = [
+#     { norm = true, act = true },
+#     { pool = "average" },
+#     { linear = 10 },
+# ]

@@ -114,3 +114,35 @@ class ResNet50(nn.Module):
         x = self.avgpool(x)
         x = x.flatten(1)
         return self.fc(x)
+
+
+# The spec, on its own:
+# format = 1
+# name = "resnet50"
+# about = "ResNet-50 of the authors' Caffe release: alone among the three it has a bias
+#:  on conv1, 64 parameters more."
+# stages = [
+#     { name = "conv2_x", depth = 3, width = 64 },
+#     { name = "conv3_x", depth = 4, width = 128, stride = 2 },
+#     { name = "conv4_x", depth = 6, width = 256, stride = 2 },
+#     { name = "conv5_x", depth = 3, width = 512, stride = 2 },
+# ]
+# [defaults]
+# block = "bottleneck"
+# shortcut = "B"
+# stride_on = "1x1"
+# [norm]
+# momentum = 0.001
+# [init]
+# conv = "he-normal-fan-in"
+# linear = "he-normal-fan-in"
+# [stem]
+# layers = [
+#     { conv = 7, out = 64, stride = 2, bias = true },
+#     { pool = "max", size = 3, stride = 2, padding = 0, rounding = "ceil" },
+# ]
+# [head]
+# layers = [
+#     { pool = "average", size = 7, stride = 1, padding = 0 },
+#     { linear = 1000 },
+# ]

@@ -75,3 +75,38 @@ class Plain110(nn.Module):
         x = self.avgpool(x)
         x = x.flatten(1)
         return self.fc(x)
+
+
+# The spec, on its own:
+# format = 1
+# name = "plain110"
+# about = "Plain-110 of He et al. 2015, 4.2, n = 18: an error above 60 %, so not drawn
+#:  in Fig. 6."
+# stages = [
+#     { name = "conv2_x", depth = "n", width = 16 },
+#     { name = "conv3_x", depth = "n", width = 32, stride = 2 },
+#     { name = "conv4_x", depth = "n", width = 64, stride = 2 },
+# ]
+# [params]
+# n = 18
+# [family]
+# depth = "6 * n + 2"
+# [input]
+# size = [
+#     32,
+#     32,
+# ]
+# [defaults]
+# block = "basic"
+# [init]
+# conv = "he-normal-fan-in"
+# linear = "he-normal-fan-in"
+# [stem]
+# layers = [
+#     { conv = 3, out = 16 },
+# ]
+# [head]
+# layers = [
+#     { pool = "average" },
+#     { linear = 10 },
+# ]

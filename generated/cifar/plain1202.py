@@ -74,3 +74,38 @@ class Plain1202(nn.Module):
         x = self.avgpool(x)
         x = x.flatten(1)
         return self.fc(x)
+
+
+# The spec, on its own:
+# format = 1
+# name = "plain1202"
+# about = "Plain-1202, n = 200: ResNet-1202 without its shortcuts. The paper has no
+#:  such net."
+# stages = [
+#     { name = "conv2_x", depth = "n", width = 16 },
+#     { name = "conv3_x", depth = "n", width = 32, stride = 2 },
+#     { name = "conv4_x", depth = "n", width = 64, stride = 2 },
+# ]
+# [params]
+# n = 200
+# [family]
+# depth = "6 * n + 2"
+# [input]
+# size = [
+#     32,
+#     32,
+# ]
+# [defaults]
+# block = "basic"
+# [init]
+# conv = "he-normal-fan-in"
+# linear = "he-normal-fan-in"
+# [stem]
+# layers = [
+#     { conv = 3, out = 16 },
+# ]
+# [head]
+# layers = [
+#     { pool = "average" },
+#     { linear = 10 },
+# ]

@@ -75,3 +75,38 @@ class Plain20(nn.Module):
         x = self.avgpool(x)
         x = x.flatten(1)
         return self.fc(x)
+
+
+# The spec, on its own:
+# format = 1
+# name = "plain20"
+# about = "Plain-20 of He et al. 2015, 4.2 and Fig. 6, left, n = 3: ResNet-20 without
+#:  its shortcuts."
+# stages = [
+#     { name = "conv2_x", depth = "n", width = 16 },
+#     { name = "conv3_x", depth = "n", width = 32, stride = 2 },
+#     { name = "conv4_x", depth = "n", width = 64, stride = 2 },
+# ]
+# [params]
+# n = 3
+# [family]
+# depth = "6 * n + 2"
+# [input]
+# size = [
+#     32,
+#     32,
+# ]
+# [defaults]
+# block = "basic"
+# [init]
+# conv = "he-normal-fan-in"
+# linear = "he-normal-fan-in"
+# [stem]
+# layers = [
+#     { conv = 3, out = 16 },
+# ]
+# [head]
+# layers = [
+#     { pool = "average" },
+#     { linear = 10 },
+# ]

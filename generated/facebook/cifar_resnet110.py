@@ -103,3 +103,36 @@ class CifarResNet110(nn.Module):
         x = self.avgpool(x)
         x = x.flatten(1)
         return self.fc(x)
+
+
+# The spec, on its own:
+# format = 1
+# name = "cifar-resnet110"
+# about = "ResNet-110 for CIFAR-10 of fb.resnet.torch: cifar/resnet110, zeros behind
+#:  and all, with fan-out initialisation."
+# stages = [
+#     { name = "conv2_x", depth = "n", width = 16 },
+#     { name = "conv3_x", depth = "n", width = 32, stride = 2 },
+#     { name = "conv4_x", depth = "n", width = 64, stride = 2 },
+# ]
+# [params]
+# n = 18
+# [family]
+# depth = "6 * n + 2"
+# [input]
+# size = [
+#     32,
+#     32,
+# ]
+# [defaults]
+# block = "basic"
+# shortcut = "A"
+# [stem]
+# layers = [
+#     { conv = 3, out = 16 },
+# ]
+# [head]
+# layers = [
+#     { pool = "average" },
+#     { linear = 10 },
+# ]

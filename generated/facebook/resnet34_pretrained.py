@@ -118,3 +118,39 @@ class ResNet34Pretrained(nn.Module):
         x = self.avgpool(x)
         x = x.flatten(1)
         return self.fc(x)
+
+
+# The spec, on its own:
+# format = 1
+# name = "resnet34-pretrained"
+# about = "ResNet-34 as fb.resnet.torch released it: unlike in its code, no norm on the
+#:  projections (issue 49 there)."
+# stages = [
+#     { name = "conv2_x", depth = 3, width = 64 },
+#     { name = "conv3_x", depth = 4, width = 128, stride = 2 },
+#     { name = "conv4_x", depth = 6, width = 256, stride = 2 },
+#     { name = "conv5_x", depth = 3, width = 512, stride = 2 },
+# ]
+# [defaults]
+# block = "released-basic"
+# shortcut = "B"
+# bias = false
+# [blocks.released-basic]
+# about = "The basic block with a projection that is not normalised."
+# layers = [
+#     { conv = 3, out = "width", stride = "stride" },
+#     { conv = 3, out = "width", act = false },
+# ]
+# projection = [
+#     { conv = 1, out = "out", stride = "stride", norm = false, act = false },
+# ]
+# [stem]
+# layers = [
+#     { conv = 7, out = 64, stride = 2 },
+#     { pool = "max", size = 3, stride = 2, padding = 1 },
+# ]
+# [head]
+# layers = [
+#     { pool = "average" },
+#     { linear = 1000 },
+# ]

@@ -62,3 +62,22 @@ class Basic(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layer1(x)
+
+
+# The spec, on its own:
+# format = 1
+# name = "basic"
+# about = "The building block of He et al. 2015, Fig. 5, left: two 3x3 convolutions on
+#:  64 channels at 56x56."
+# stages = [
+#     { name = "conv2_x", width = 64 },
+# ]
+# [input]
+# channels = 64
+# size = [
+#     56,
+#     56,
+# ]
+# [defaults]
+# block = "basic"
+# shortcut = "identity"

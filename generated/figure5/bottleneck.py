@@ -58,3 +58,22 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layer1(x)
+
+
+# The spec, on its own:
+# format = 1
+# name = "bottleneck"
+# about = "The bottleneck of He et al. 2015, Fig. 5, right: 256 channels for a little
+#:  less work than the block on the left."
+# stages = [
+#     { name = "conv2_x", width = 64 },
+# ]
+# [input]
+# channels = 256
+# size = [
+#     56,
+#     56,
+# ]
+# [defaults]
+# block = "bottleneck"
+# shortcut = "identity"

@@ -113,3 +113,31 @@ class ResNet101(nn.Module):
         x = self.avgpool(x)
         x = x.flatten(1)
         return self.fc(x)
+
+
+# The spec, on its own:
+# format = 1
+# name = "resnet101"
+# about = "torchvision's resnet101 (v1.5): its resnet50 with 23 blocks in conv4_x."
+# stages = [
+#     { name = "conv2_x", depth = 3, width = 64 },
+#     { name = "conv3_x", depth = 4, width = 128, stride = 2 },
+#     { name = "conv4_x", depth = 23, width = 256, stride = 2 },
+#     { name = "conv5_x", depth = 3, width = 512, stride = 2 },
+# ]
+# [defaults]
+# block = "bottleneck"
+# shortcut = "B"
+# stride_on = "3x3"
+# [init]
+# bias = "torch"
+# [stem]
+# layers = [
+#     { conv = 7, out = 64, stride = 2 },
+#     { pool = "max", size = 3, stride = 2, padding = 1 },
+# ]
+# [head]
+# layers = [
+#     { pool = "average" },
+#     { linear = 1000 },
+# ]

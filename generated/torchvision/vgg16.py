@@ -82,3 +82,59 @@ class VGG16(nn.Module):
         x = self.avgpool(x)
         x = x.flatten(1)
         return self.classifier(x)
+
+
+# The spec, on its own:
+# format = 1
+# name = "vgg16"
+# about = "torchvision's vgg16: an adaptive average pool to 7x7 lets it take other
+#:  sizes than 224."
+# keys = "sequential"
+# [defaults]
+# block = "conv"
+# [norm]
+# kind = "none"
+# [init]
+# linear = "normal"
+# [[stages]]
+# name = "conv1"
+# depth = 2
+# width = 64
+# after = [
+#     { pool = "max", size = 2 },
+# ]
+# [[stages]]
+# name = "conv2"
+# depth = 2
+# width = 128
+# after = [
+#     { pool = "max", size = 2 },
+# ]
+# [[stages]]
+# name = "conv3"
+# depth = 3
+# width = 256
+# after = [
+#     { pool = "max", size = 2 },
+# ]
+# [[stages]]
+# name = "conv4"
+# depth = 3
+# width = 512
+# after = [
+#     { pool = "max", size = 2 },
+# ]
+# [[stages]]
+# name = "conv5"
+# depth = 3
+# width = 512
+# after = [
+#     { pool = "max", size = 2 },
+# ]
+# [head]
+# layers = [
+#     { pool = "average", output = 7 },
+#     { linear = 4096, act = true, dropout = 0.5 },
+#     { linear = 4096, act = true, dropout = 0.5 },
+#     { linear = 1000 },
+# ]

@@ -87,3 +87,58 @@ class VGG19(nn.Module):
         x = self.avgpool(x)
         x = x.flatten(1)
         return self.classifier(x)
+
+
+# The spec, on its own:
+# format = 1
+# name = "vgg19"
+# about = "torchvision's vgg19: its vgg16 with four convolutions in conv3 to conv5."
+# keys = "sequential"
+# [defaults]
+# block = "conv"
+# [norm]
+# kind = "none"
+# [init]
+# linear = "normal"
+# [[stages]]
+# name = "conv1"
+# depth = 2
+# width = 64
+# after = [
+#     { pool = "max", size = 2 },
+# ]
+# [[stages]]
+# name = "conv2"
+# depth = 2
+# width = 128
+# after = [
+#     { pool = "max", size = 2 },
+# ]
+# [[stages]]
+# name = "conv3"
+# depth = 4
+# width = 256
+# after = [
+#     { pool = "max", size = 2 },
+# ]
+# [[stages]]
+# name = "conv4"
+# depth = 4
+# width = 512
+# after = [
+#     { pool = "max", size = 2 },
+# ]
+# [[stages]]
+# name = "conv5"
+# depth = 4
+# width = 512
+# after = [
+#     { pool = "max", size = 2 },
+# ]
+# [head]
+# layers = [
+#     { pool = "average", output = 7 },
+#     { linear = 4096, act = true, dropout = 0.5 },
+#     { linear = 4096, act = true, dropout = 0.5 },
+#     { linear = 1000 },
+# ]

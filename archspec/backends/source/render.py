@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from archspec.backends.source.carried import spec_lines
 from archspec.backends.source.classes import Printer
 from archspec.backends.source.encode import Src, prose
 from archspec.backends.source.layout import WIDTH
@@ -55,6 +56,7 @@ def render(architecture: Architecture) -> str:
             header=_header(architecture),
             imports=_imports(needs),
             definitions=[*support, *definitions],
+            spec=spec_lines(architecture.declared.short()),
         )
     )
 

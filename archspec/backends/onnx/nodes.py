@@ -1,0 +1,70 @@
+"""What an ONNX graph is collected in: nodes, and the tensors they hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+from archspec.errors import file_error
+
+if TYPE_CHECKING:
+    from archspec.ir.operation import Shape
+
+
+@dataclass(slots=True)
+class Nodes:
+    """Nodes and initialisers in the order they are written. Real numbers take the type `real`."""
+
+    opset: int
+    real: np.dtype[Any]
+    dynamic_size: bool = False
+    nodes: list[NodeProto] = field(default_factory=list)
+    tensors: dict[str, TensorProto] = field(default_factory=dict)
+
+    def add(self, kind: str, inputs: list[str], name: str, output: str = "", **attributes: Any) -> str:
+        """One node; its value is named as the node where no other name is given."""
+        output = output or name
+        self.nodes.append(helper.make_node(kind, inputs, [output], name, **attributes))
+        return output
+
+    def hold(self, name: str, values: np.ndarray[Any, Any]) -> str:
+        """A tensor by name. Real numbers are stored in the file's precision."""
+        if name in self.tensors:
+            return name
+        if values.dtype.kind == "f":
+            if float(np.abs(values).max(initial=0)) > float(np.finfo(self.real).max):
+                raise file_error(name, "AS514", f"{name} holds values that {self.real} cannot")
+            values = values.astype(self.real, copy=False)
+        self.tensors[name] = numpy_helper.from_array(np.ascontiguousarray(values), name)
+        return name
+
+    def number(self, name: str, value: float) -> str:
+        """A real scalar."""
+        return self.hold(name, np.array(value, np.float64))
+
+    def integers(self, name: str, *values: int) -> str:
+        """A list of integers, as shapes and pads are given."""
+        return self.hold(name, np.array(values, np.int64))
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where an operation is written: its path, the values it takes and their shapes, its tensors, its value's name."""
+
+    path: str
+    inputs: tuple[str, ...]
+    shapes: tuple[Shape, ...]
+    tensors: dict[str, np.ndarray[Any, Any]]
+    output: str
+
+    @property
+    def source(self) -> str:
+        """The first value it takes."""
+        return self.inputs[0]
+
+    def part(self, name: str) -> str:
+        """The name of an inner step, where one operation takes several nodes."""
+        return f"{self.path}.{name}"

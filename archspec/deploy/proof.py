@@ -1,0 +1,203 @@
+"""Whether a file computes what its spec says: onnxruntime on the file against torch on the module.
+
+Two sets of weights are tried: the file's own, and random ones with random running statistics, because a network
+fresh from its initialisation hides what folding a normalisation may do wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from archspec.deploy.session import open_session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from torch import nn
+
+    from archspec.architecture import Architecture
+    from archspec.backends.onnx.write import Form
+
+BATCHES = (1, 2, 7)
+TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2, "int8": 2e-1}
+"""Of the largest absolute error, as a share of the largest absolute output, by precision."""
+SEED = 0
+
+
+class Case(NamedTuple):
+    """One comparison. Errors are the worst over all outputs; `relative` is a share of the largest output."""
+
+    weights: str
+    batch: int
+    size: tuple[int, int]
+    absolute: float
+    relative: float
+    agreement: float
+    """The share of images for which both name the same class."""
+    finite: bool
+    """Whether torch's outputs are numbers at all. Where they are not, the two only have to agree on where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What was compared, and whether every error stays within the tolerance."""
+
+    cases: tuple[Case, ...]
+    tolerance: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether every case lies within the tolerance, and at least one compared numbers."""
+        fine = all(case.relative <= self.tolerance for case in self.cases)
+        return fine and any(case.finite for case in self.cases)
+
+    @property
+    def worst(self) -> Case:
+        """The case with the largest relative error."""
+        return max(self.cases, key=lambda case: case.relative)
+
+    @property
+    def agreement(self) -> float:
+        """The share of all images on which the two name the same class."""
+        images = sum(case.batch for case in self.cases if case.finite)
+        return sum(case.agreement * case.batch for case in self.cases if case.finite) / max(images, 1)
+
+
+class Subject:
+    """A torch module with the weights that a file was made from."""
+
+    def __init__(
+        self, architecture: Architecture, tensors: Mapping[str, np.ndarray[Any, Any]], form: Form
+    ) -> None:
+        self.architecture = architecture
+        self.form = form
+        self.module = live(architecture, tensors)
+
+    def images(self, batch: int, size: tuple[int, int]) -> np.ndarray[Any, Any]:
+        """Random pictures as the file takes them: normal values, or bytes where it normalises itself."""
+        channels = self.architecture.input_shape[0]
+        generator = np.random.default_rng([SEED, batch, *size])
+        if self.form.normalisation is not None:
+            return generator.integers(0, 256, (batch, *size, channels), np.uint8)
+        return generator.standard_normal((batch, channels, *size), np.float32)
+
+    def outputs(self, images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """What torch makes of them, as numbers of fp32."""
+        import torch
+
+        with torch.inference_mode():
+            logits = self.module(torch.from_numpy(self.normalised(images)))
+            outputs = logits.softmax(1) if self.form.softmax else logits
+        result: np.ndarray[Any, Any] = outputs.numpy()
+        return result
+
+    def normalised(self, images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Pictures as the module takes them: `(N, C, H, W)`, normalised."""
+        by = self.form.normalisation
+        if by is None:
+            return images
+        values = images.transpose(0, 3, 1, 2).astype(np.float64) * (by.range / 255)
+        mean, std = (np.array(each).reshape(-1, 1, 1) for each in (by.mean, by.std))
+        return np.ascontiguousarray(((values - mean) / std).astype(np.float32))
+
+
+def live(architecture: Architecture, tensors: Mapping[str, np.ndarray[Any, Any]]) -> nn.Module:
+    """The module of an architecture with its weights, for evaluation."""
+    import torch
+
+    from archspec.api import build
+
+    module = build(architecture, init=False)
+    # copied: torch would share arrays that may be read-only
+    module.load_state_dict({key: torch.tensor(values) for key, values in tensors.items()}, strict=False)
+    return module.eval()
+
+
+def initial(architecture: Architecture, seed: int = SEED) -> dict[str, np.ndarray[Any, Any]]:
+    """The weights a network starts training from, as its `[init]` says."""
+    import torch
+
+    from archspec.api import build
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = build(architecture)
+    return {key: values.numpy() for key, values in module.state_dict().items()}
+
+
+def shaken(architecture: Architecture, seed: int = SEED) -> dict[str, np.ndarray[Any, Any]]:
+    """Random weights with running statistics that fit a batch of noise, then shaken: no layer can hide."""
+    import torch
+
+    from archspec.api import build
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = build(architecture)
+        norms = [each for each in module.modules() if isinstance(each, torch.nn.BatchNorm2d)]
+        with torch.no_grad():
+            _spread(module)
+            for norm in norms:
+                norm.momentum = None  # a plain average: of the one batch
+            module.train()(torch.randn(2, *architecture.input_shape))
+            for norm in norms:
+                assert norm.running_mean is not None
+                assert norm.running_var is not None
+                norm.running_mean += 0.1 * norm.running_var.sqrt() * torch.randn(norm.num_features)
+                norm.running_var *= 0.8 + 0.4 * torch.rand(norm.num_features)
+    return {key: values.numpy() for key, values in module.state_dict().items()}
+
+
+def _spread(module: nn.Module) -> None:
+    """He's weights where a spec starts with others, and scales and shifts that are not all one and zero."""
+    import torch
+
+    for name, values in module.named_parameters():
+        if values.dim() > 1:
+            torch.nn.init.kaiming_normal_(values)
+        elif name.endswith("weight"):
+            values.copy_(0.8 + 0.4 * torch.rand(values.shape))
+        else:
+            values.copy_(0.1 * torch.randn(values.shape))
+
+
+def compare(
+    subject: Subject, model: Path | bytes, weights: str, say: Callable[[str], None] = lambda _: None
+) -> Iterator[Case]:
+    """The file against its subject, at every batch size, and at a second image size where it takes one."""
+    session = open_session(model)
+    _, *size = subject.architecture.input_shape
+    sizes = [(size[0], size[1])]
+    if subject.form.dynamic_size:
+        sizes.append((size[0] * 3 // 2, size[1] * 5 // 4))
+    for place in sizes:
+        for batch in BATCHES:
+            say(f"proving: {weights} weights, batch {batch}, {place[0]}x{place[1]}")
+            images = subject.images(batch, place)
+            (found,) = session.run(None, {session.get_inputs()[0].name: images})
+            yield _case((weights, batch, place), found, subject.outputs(images))
+
+
+def _case(
+    key: tuple[str, int, tuple[int, int]], found: np.ndarray[Any, Any], wanted: np.ndarray[Any, Any]
+) -> Case:
+    finite = bool(np.isfinite(wanted).all())
+    if not finite:
+        alike = np.array_equal(np.isfinite(found), np.isfinite(wanted))
+        return Case(*key, 0.0, 0.0 if alike else float("inf"), float(alike), finite=False)
+    absolute, relative = errors(found, wanted)
+    same = (found.argmax(1) == wanted.argmax(1)).reshape(len(wanted), -1).all(1)
+    return Case(*key, absolute, relative, float(same.mean()), finite=True)
+
+
+def errors(found: np.ndarray[Any, Any], wanted: np.ndarray[Any, Any]) -> tuple[float, float]:
+    """The largest absolute error, and its share of the largest wanted value."""
+    if found.shape != wanted.shape or not np.isfinite(found).all():
+        return float("inf"), float("inf")
+    absolute = float(np.abs(found.astype(np.float64) - wanted).max(initial=0))
+    largest = float(np.abs(wanted).max(initial=0))
+    return absolute, absolute / largest if largest else (0.0 if absolute == 0 else float("inf"))

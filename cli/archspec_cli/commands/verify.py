@@ -1,0 +1,64 @@
+"""`archspec verify`: is a file still what it says it is?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from archspec_cli.output import emit_json, fail, table, tell
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from archspec.weights.verify import Check
+
+_HEAD = 16
+
+
+def run(files: Sequence[Path], weights: Path | None, *, as_json: bool) -> None:
+    found = {file: _checks(file, weights) for file in files}
+    if as_json:
+        emit_json({"files": [_record(file, checks) for file, checks in found.items()]})
+    else:
+        tell("\n\n".join(_human(file, checks) for file, checks in found.items()))
+    if not all(check.ok for checks in found.values() for check in checks):
+        raise SystemExit(1)
+
+
+def _checks(file: Path, weights: Path | None) -> list[Check]:
+    if not file.is_file():
+        fail(f"{file} is not a file")
+    if file.suffix == ".toml":
+        fail(f"{file} is a spec", f"archspec check {file}")
+    if file.suffix == ".py":
+        from archspec.deploy.verify import verify_source
+
+        return verify_source(file)
+    if _is_weights(file):
+        from archspec.weights.verify import verify_weights
+
+        return verify_weights(file)
+    from archspec.deploy.verify import verify_model
+    from archspec.weights.files import read_weights
+
+    return verify_model(file, read_weights(weights) if weights is not None else None)
+
+
+def _is_weights(file: Path) -> bool:
+    """Whether a file starts like safetensors or like a checkpoint of torch."""
+    with file.open("rb") as stream:
+        head = stream.read(_HEAD)
+    return head[8:9] == b"{" or head[:4] == b"PK\x03\x04" or head[:1] == b"\x80"
+
+
+def _record(file: Path, checks: Sequence[Check]) -> dict[str, object]:
+    return {
+        "file": str(file),
+        "ok": all(check.ok for check in checks),
+        "checks": [{"name": check.name, "ok": check.ok, "detail": check.detail} for check in checks],
+    }
+
+
+def _human(file: Path, checks: Sequence[Check]) -> str:
+    rows = [[check.name, "ok" if check.ok else "FAILS", check.detail] for check in checks]
+    return f"{file}\n{table(['check', 'verdict', 'what'], rows, left=3)}"
