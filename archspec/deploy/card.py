@@ -46,7 +46,7 @@ def report(architecture: Architecture, exported: Exported) -> dict[str, Any]:
         if proof is None
         else {
             "holds": proof.holds,
-            "tolerance": proof.tolerance,
+            "tolerance": proof.limit.tolerance,
             "agreement": proof.agreement,
             "cases": [_case(case) for case in proof.cases],
         },
@@ -122,7 +122,7 @@ def _proof(exported: Exported) -> str:
     if proof is None:
         return "None was asked for: nothing is known of what the file computes."
     lines = [
-        f"onnxruntime on this file against torch on the spec's module, tolerance {proof.tolerance:g} of the "
+        f"onnxruntime on this file against torch on the spec's module, tolerance {proof.limit.tolerance:g} of the "
         f"largest output. The same class was named for {proof.agreement:.1%} of the images.",
         "",
         "| weights | batch | image | worst absolute | worst relative | same class |",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from onnx import ModelProto
 
-    from archspec.deploy.proof import Subject
+    from archspec.deploy.proof import Limit, Subject
 
 
 class Divergence(NamedTuple):
@@ -24,13 +24,15 @@ class Divergence(NamedTuple):
 
 
 def first_divergence(
-    subject: Subject, model: ModelProto, values: Mapping[str, str], tolerance: float
+    subject: Subject, model: ModelProto, values: Mapping[str, str], limit: Limit
 ) -> Divergence | None:
     """The first layer past the tolerance, in the order of computation; None where all agree, unoptimised."""
     import onnx
 
     images = subject.images(2, (subject.architecture.input_shape[1], subject.architecture.input_shape[2]))
-    wanted = dict(_torch_values(subject, images))
+    own = dict(_torch_values(subject, images))
+    with subject.exactly():
+        wanted = dict(_torch_values(subject, images))
     present = {name for node in model.graph.node for name in node.output}
     asked = {path: values[path] for path in wanted if values.get(path) in present}
     opened = onnx.ModelProto()
@@ -43,7 +45,8 @@ def first_divergence(
     found = dict(zip(outputs, session.run(None, {session.get_inputs()[0].name: images}), strict=True))
     for path, name in asked.items():
         _, relative = errors(found[name], wanted[path])
-        if relative > tolerance:
+        _, rounding = errors(own[path], wanted[path])
+        if relative > max(limit.tolerance, limit.rounding * rounding):
             return Divergence(path, relative)
     return None
 
@@ -72,7 +75,7 @@ def _torch_values(
     handles = [module.register_forward_hook(watch(path)) for path, module in modules.items() if path]
     try:
         with torch.inference_mode():
-            subject.module(torch.from_numpy(subject.normalised(images)))
+            subject.module(subject.taken(images))
     finally:
         for handle in handles:
             handle.remove()

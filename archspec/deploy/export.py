@@ -229,25 +229,25 @@ def _proved(
     say: Callable[[str], None],
 ) -> Proof:
     """The proof of a staged file. Raises `FileError` (AS513) where it does not hold."""
-    from archspec.deploy.proof import TOLERANCE, Proof, Subject, compare, shaken
+    from archspec.deploy.proof import TOLERANCE, Limit, Proof, Subject, compare, shaken
 
     staged, model, made = files
     say("checking")
     _check(staged, target)
-    tolerance = order.tolerance if order.tolerance is not None else TOLERANCE[order.precision]
+    limit = Limit(order.tolerance, 0) if order.tolerance is not None else Limit(TOLERANCE[order.precision])
     subject = Subject(architecture, tensors, order.form)
-    cases: list[Case] = list(compare(subject, staged, "given", say))
-    if not all(case.relative <= tolerance for case in cases):
-        raise _refused(subject, (model, made), Proof(tuple(cases), tolerance), target)
+    cases: list[Case] = list(compare(subject, staged, "given", limit, say))
+    if not all(case.within(limit) for case in cases):
+        raise _refused(subject, (model, made), Proof(tuple(cases), limit), target)
     # the random weights prove the writing; what quantisation loses is measured on the real ones
-    plain = TOLERANCE[order.form.precision] if order.precision == "int8" else tolerance
+    plain = Limit(TOLERANCE[order.form.precision]) if order.precision == "int8" else limit
     other = shaken(architecture)
     subject = Subject(architecture, other, order.form)
     again = write_model(architecture, other, order.form, {})
-    random = list(compare(subject, again.model.SerializeToString(), "random", say))
-    if not all(case.relative <= plain for case in random):
+    random = list(compare(subject, again.model.SerializeToString(), "random", plain, say))
+    if not all(case.within(plain) for case in random):
         raise _refused(subject, (again.model, again), Proof(tuple(random), plain), target)
-    return Proof((*cases, *random), tolerance)
+    return Proof((*cases, *random), limit)
 
 
 def _check(path: Path, target: Path) -> None:
@@ -268,8 +268,8 @@ def _refused(subject: Any, models: tuple[ModelProto, Written], proof: Proof, tar
     from archspec.deploy.divergence import first_divergence
 
     model, made = models
-    worst = proof.worst
-    first = first_divergence(subject, model, made.values, proof.tolerance)
+    worst = max(proof.cases, key=lambda case: case.relative - case.rounding)
+    first = first_divergence(subject, model, made.values, proof.limit)
     where = (
         f"the first layer that diverges is {first.path} ({first.relative:.1e})"
         if first is not None
@@ -277,6 +277,6 @@ def _refused(subject: Any, models: tuple[ModelProto, Written], proof: Proof, tar
     )
     message = (
         f"the file is off by {worst.relative:.1e} of the largest output with {worst.weights} weights at batch "
-        f"{worst.batch}, past the tolerance of {proof.tolerance:g}; {where}"
+        f"{worst.batch}, past the tolerance of {proof.limit.tolerance:g}; {where}"
     )
     return file_error(target, "AS513", message, hint="nothing was written")

@@ -19,6 +19,8 @@ def open_session(
 
     options = ort.SessionOptions()
     options.log_severity_level = 3  # errors only: its warnings are about its own optimiser
+    # else its threads go on spinning after a run, and slow what torch does next
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     if threads:
         options.intra_op_num_threads = threads
     if not optimise:

@@ -94,9 +94,14 @@ def loaded(path: Path) -> ModelProto:
 
     try:
         onnx.checker.check_model(path, full_check=True)
-        return onnx.load(path)
+        model = onnx.load(path)
     except Exception as error:
         raise file_error(path, "AS511", f"not a valid ONNX file: {str(error).strip()[:300]}") from error
+
+    for tensor in model.graph.initializer:
+        # onnx says where a tensor's data was even when it has been read in
+        tensor.ClearField("data_location")
+    return model
 
 
 def _graph(model: ModelProto, architecture: Architecture, said: Mapping[str, str]) -> Check:

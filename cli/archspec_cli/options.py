@@ -45,6 +45,9 @@ Preprocessing = Annotated[
 Labels = Annotated[
     Path | None, typer.Option(metavar="FILE", help="The classes' names: one a line, or a JSON list.")
 ]
+Threads = Annotated[
+    int | None, typer.Option(min=1, max=1024, metavar="N", help="Threads; default: one a core.")
+]
 AllowOutside = Annotated[
     bool,
     typer.Option(

@@ -18,6 +18,9 @@ KNOWN = explanations()
 NOT_ONE_FILE = {
     *("AS001", "AS002", "AS003", "AS004", "AS006", "AS007"),
     *("AS010", "AS011", "AS012", "AS013", "AS014"),
+    # these are about weights, models and pictures
+    *("AS501", "AS502", "AS503", "AS504", "AS505", "AS506", "AS507", "AS508"),
+    *("AS511", "AS512", "AS513", "AS514", "AS521", "AS522", "AS523"),
 }
 
 

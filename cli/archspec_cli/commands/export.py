@@ -183,7 +183,7 @@ def _human(exported: Exported, served: str | None) -> str:
                 [_row(case) for case in proof.cases],
             ),
             "",
-            f"proved: onnxruntime on this file against torch on the spec, within {proof.tolerance:g} of the "
+            f"proved: onnxruntime on this file against torch on the spec, within {proof.limit.tolerance:g} of the "
             f"largest output; {proof.agreement:.1%} of the images get the same class.",
         ]
     )
