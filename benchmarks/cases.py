@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from deploy_cases import DEPLOY_CASES
 from measure import Case, Contest, Side, command
 
 if TYPE_CHECKING:
@@ -230,5 +231,6 @@ CASES = [
     Case("start-check", "archspec check", _IMPORTS, 2, 15, _start(*_CHECK)),
     Case("start-show", "archspec show", _IMPORTS, 2, 15, _start(*_SHOW)),
     Case("audit-paper", "archspec audit --table paper", "a budget of 60 s", 1, 1, _audit),
+    *DEPLOY_CASES,
 ]
 """Every case, in the order of the table. A limit of 1/50 says: at least 50 times as fast."""

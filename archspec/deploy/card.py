@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -20,14 +21,14 @@ if TYPE_CHECKING:
 _VERSIONED = ("archspec-nn", "onnx", "onnxruntime", "torch")
 
 
-def report(architecture: Architecture, exported: Exported) -> dict[str, Any]:
-    """An export as one JSON document."""
+def report(architecture: Architecture, exported: Exported, folder: Path) -> dict[str, Any]:
+    """An export, which lies in a folder, as one JSON document."""
     said, total = exported.metadata, architecture.measure.total
     proof = exported.proof
     return {
         "file": exported.path.name,
         "bytes": exported.sizes,
-        "sha256": exported.sha256,
+        "sha256": _sha256(exported, folder),
         "name": architecture.name,
         "function_hash": architecture.hash,
         "weights_sha256": said.get(provenance.WEIGHTS),
@@ -54,6 +55,11 @@ def report(architecture: Architecture, exported: Exported) -> dict[str, Any]:
     }
 
 
+def _sha256(exported: Exported, folder: Path) -> str:
+    with (folder / exported.path.name).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def _case(case: Case) -> dict[str, Any]:
     # JSON has no infinity
     return {key: value if value != float("inf") else None for key, value in case._asdict().items()}
@@ -69,13 +75,13 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def card(architecture: Architecture, exported: Exported) -> str:
-    """The model card, as Markdown."""
+def card(architecture: Architecture, exported: Exported, folder: Path) -> str:
+    """The model card of an export that lies in a folder, as Markdown."""
     said = exported.metadata
     sections = [
         f"# {architecture.name}",
         _escaped(architecture.declared.spec.about) or "A convolutional network.",
-        "\n".join(f"- {line}" for line in _facts(architecture, exported)),
+        "\n".join(f"- {line}" for line in _facts(architecture, exported, _sha256(exported, folder))),
         "## Input and output\n\n" + "\n".join(f"- {line}" for line in _interface(exported)),
         "## Proof\n\n" + _proof(exported),
         f"## Spec\n\nFunction hash `{architecture.hash}`.\n\n{_fenced(said[provenance.SPEC], 'toml')}",
@@ -83,13 +89,13 @@ def card(architecture: Architecture, exported: Exported) -> str:
     return "\n\n".join(section.strip() for section in sections) + "\n"
 
 
-def _facts(architecture: Architecture, exported: Exported) -> list[str]:
+def _facts(architecture: Architecture, exported: Exported, sha256: str) -> list[str]:
     said, total = exported.metadata, architecture.measure.total
     size = sum(exported.sizes.values()) / 2**20
     facts = [
         f"{total.params:,} parameters, {total.macs:,} multiply-adds for one image ({CONVENTION})",
         f"`{exported.path.name}`: {size:.1f} MiB, {exported.nodes} nodes, {said[PRECISION]}, "
-        f"opset {json.loads(said[FORM])['opset']}, SHA-256 `{exported.sha256}`",
+        f"opset {json.loads(said[FORM])['opset']}, SHA-256 `{sha256}`",
     ]
     if provenance.WEIGHTS in said:
         facts.append(f"weights: SHA-256 `{said[provenance.WEIGHTS]}`")
@@ -156,7 +162,7 @@ def _fenced(text: str, language: str) -> str:
 
 def write_beside(architecture: Architecture, exported: Exported, folder: Path) -> None:
     """Writes `model.report.json` and `model.md` into the folder of a finished `model.onnx`."""
-    document = json.dumps(report(architecture, exported), indent=2)
+    document = json.dumps(report(architecture, exported, folder), indent=2)
     stem = exported.path.stem
     (folder / f"{stem}.report.json").write_text(document + "\n", encoding="utf-8")
-    (folder / f"{stem}.md").write_text(card(architecture, exported), encoding="utf-8")
+    (folder / f"{stem}.md").write_text(card(architecture, exported, folder), encoding="utf-8")

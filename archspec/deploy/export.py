@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from archspec import provenance
+from archspec.backends.onnx.store import store
 from archspec.backends.onnx.write import Form, Normalisation, Written, write_model
 from archspec.errors import file_error
 
@@ -66,11 +67,10 @@ class Value(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A finished export: bytes by file name, the model file's SHA-256; no `proof` where none was asked for."""
+    """A finished export: bytes by file name; no `proof` where none was asked for."""
 
     path: Path
     sizes: dict[str, int]
-    sha256: str
     nodes: int
     input: Value
     output: Value
@@ -107,8 +107,15 @@ def form_of(order: Order) -> Form:
 
 
 def graph_digest(model: ModelProto) -> str:
-    """SHA-256 over the graph: nodes, tensors, inputs and outputs."""
-    return hashlib.sha256(model.graph.SerializeToString(deterministic=True)).hexdigest()
+    """SHA-256 over the graph: its inputs and outputs, its nodes, its tensors with their values."""
+    graph, digest = model.graph, hashlib.sha256()
+    for part in (*graph.input, *graph.output, *graph.node):
+        digest.update(part.SerializeToString(deterministic=True))
+    for tensor in graph.initializer:
+        digest.update(repr((tensor.name, tensor.data_type, list(tensor.dims))).encode())
+        # the quantiser also writes small tensors by their values
+        digest.update(tensor.raw_data or tensor.SerializeToString(deterministic=True))
+    return digest.hexdigest()
 
 
 def written(architecture: Architecture, tensors: Mapping[str, np.ndarray[Any, Any]], order: Order) -> Written:
@@ -171,10 +178,8 @@ def _finished(
 ) -> Exported:
     files = sorted(folder.iterdir(), key=lambda path: path.name)
     sizes = {each.name: each.stat().st_size for each in files}
-    with (folder / target.name).open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     shapes = [_shape(value) for value in (*model.graph.input, *model.graph.output)]
-    return Exported(target, sizes, sha256, len(model.graph.node), shapes[0], shapes[1], said, proof)
+    return Exported(target, sizes, len(model.graph.node), shapes[0], shapes[1], said, proof)
 
 
 def _shape(value: Any) -> Value:
@@ -214,7 +219,8 @@ def _store(model: ModelProto, path: Path, *, external: bool) -> None:
             copy, path, save_as_external_data=True, location=f"{path.name}.data", size_threshold=1024
         )
     else:
-        path.write_bytes(model.SerializeToString(deterministic=True))
+        with path.open("wb") as stream:
+            store(model, stream)
     for each in path.parent.iterdir():
         with each.open("rb") as stream:
             os.fsync(stream.fileno())

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 Norm = Literal["none", "batch"]
 USUAL_SIDE = 224
+# what may stand between the input and the node that brings its channels to the front
+_BEFORE = frozenset({"Cast", "Identity", "Sub", "Div", "Mul", "Add", "Pad"})
 MAX_SIDE = 16384
 
 
@@ -75,9 +77,8 @@ def _lifted(model: ModelProto, file: str, assume_norm: Norm) -> Lifted:
     deviations = tuple(_outside(image, reader))
     known = known_as(architecture) if all(each.outside for each in deviations) else ()
     ambiguous = tuple(_ambiguous(network, image, folded, assume_norm))
-    about = f"Lifted from {plain(Path(file).name)}" + (
-        f": computes the same as {known[0]}." if known else "."
-    )
+    like = f": computes the same as {known[0]}" if known else ""
+    about = f"Lifted from {plain(Path(file).name)}{like}."
     remarks = [remark(each) for each in ambiguous] + [f"The file differs: {each}." for each in deviations]
     text, architecture = compiled_draft(table, known[0].rpartition("/")[2] if known else name, about, remarks)
     params = sum(step.op.count() for step in flat)
@@ -119,17 +120,7 @@ def _turned(model: ModelProto, name: str) -> bool:
             continue
         if node.op_type == "Transpose":
             return any(list(each.ints) == [0, 3, 1, 2] for each in node.attribute)
-        if node.op_type not in (
-            "Cast",
-            "Identity",
-            "Sub",
-            "Div",
-            "Mul",
-            "Add",
-            "QuantizeLinear",
-            "DequantizeLinear",
-            "Pad",
-        ):
+        if node.op_type not in _BEFORE:
             return False
         values |= set(node.output)
     return False
@@ -177,11 +168,10 @@ def _witness(model: ModelProto, reader: Reader) -> None:
     """Holds the shapes against those that ONNX itself infers and the file says. Raises `Unliftable`."""
     from onnx import shape_inference
 
+    # shapes follow from shapes, and a copy of the weights would take its time
     for tensor in model.graph.initializer:
         if len(tensor.raw_data) > 4096:
-            tensor.ClearField(
-                "raw_data"
-            )  # shapes follow from shapes, and a copy of the weights takes its time
+            tensor.ClearField("raw_data")
     try:
         inferred = shape_inference.infer_shapes(model)
     except Exception as error:

@@ -43,6 +43,10 @@ class At:
             raise Unliftable(f"{self.title} takes a constant, or nothing, where a map is wanted")
         if found.rows is not None or (found.pads is not None and not padded):
             raise Unliftable(f"{self.title} takes a map that was padded or cut, which no layer of a spec can")
+        if found.zero:
+            raise Unliftable(
+                f"{self.title} takes a map of zeros, which may only stand beside another's channels"
+            )
         return found
 
     def map(self, place: int = 0, *, padded: bool = False) -> Value:

@@ -258,11 +258,8 @@ def _word(each: _Type) -> str:
         return f"se-{shape}"
     if any("groups" in layer for layer in each.layers):
         return f"grouped-{shape}"
-    return (
-        f"preact-{shape}"
-        if each.layers[:1] and "norm" in each.layers[0] and "conv" not in each.layers[0]
-        else f"own-{shape}"
-    )
+    leads = bool(each.layers) and "conv" not in each.layers[0] and "norm" in each.layers[0]
+    return f"preact-{shape}" if leads else f"own-{shape}"
 
 
 def _table(each: _Type) -> Layer:

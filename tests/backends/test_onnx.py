@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from collections import Counter
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from archspec import SpecError
+from archspec.backends.onnx.store import store
 from archspec.backends.onnx.write import DEFAULT_OPSET, OPSETS, Form, Normalisation, write_model
 from archspec.deploy.proof import Limit, Subject, compare, shaken
 from archspec.errors import FileError
@@ -24,8 +27,6 @@ from tests.conftest import SPECS, architecture
 from tests.strategies import Table, load, specs
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from archspec.architecture import Architecture
 
 # a network that fails is shown as it is: shrinking one would build it for minutes
@@ -197,3 +198,19 @@ assert "torch" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
     assert (tmp_path / "m.onnx").stat().st_size > 10**6
+
+
+@pytest.mark.parametrize(
+    "spec", ["specs/cifar/resnet20.toml", "specs/resnet50.toml", "specs/beyond/se-resnet50.toml"]
+)
+def test_what_is_stored_is_what_protobuf_would_write(spec: str) -> None:
+    stream = io.BytesIO()
+    store(written(spec), stream)
+    assert stream.getvalue() == written(spec).SerializeToString(deterministic=True)
+
+
+def test_any_model_is_stored_as_protobuf_would_write_it() -> None:
+    model = onnx.load(Path(onnx.__file__).parent / "backend/test/data/light/light_resnet50.onnx")
+    stream = io.BytesIO()
+    store(model, stream)
+    assert stream.getvalue() == model.SerializeToString(deterministic=True)

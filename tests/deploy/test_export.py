@@ -220,9 +220,9 @@ def test_cards_and_reports_stand_beside(net: Architecture, tensors: Any, tmp_pat
     assert "<b>" not in head
     assert "\n# no heading" not in head
     document = json.loads((tmp_path / "m.report.json").read_text())
-    assert document == json.loads(json.dumps(report(hostile, done)))
+    assert document == json.loads(json.dumps(report(hostile, done, tmp_path)))
     assert document["proof"]["holds"] is True
-    assert card(hostile, done) == text
+    assert card(hostile, done, tmp_path) == text
 
 
 def replace_about(one: Architecture, about: str) -> Architecture:

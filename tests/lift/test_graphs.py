@@ -276,6 +276,7 @@ def test_activations(tmp_path: Path, way: str) -> None:
         (lambda g, x: g.node("Reshape", x, g.ints(0, 32, 16, 16)), "no layer of a spec"),
         (lambda g, x: g.node("Slice", x, g.ints(1), g.ints(9), g.ints(2)), "cuts a part"),
         (lambda g, x: g.node("Concat", x, x, axis=1), "only zeros"),
+        (lambda g, x: g.node("Add", x, g.node("Mul", x, g.hold(0.0, np.float32))), "map of zeros"),
     ],
 )
 def test_what_no_spec_can_say_is_refused_by_name(

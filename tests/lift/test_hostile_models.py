@@ -340,7 +340,7 @@ def test_the_lean_graph_is_fine(tmp_path: Path) -> None:
     assert outcome(saved(tmp_path, LEAN)) == ("fine", "")
 
 
-@settings(max_examples=8000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(flips=st.lists(st.tuples(st.integers(0, len(LEAN) - 1), st.integers(0, 255)), min_size=1, max_size=3))
 def test_flipped_bytes_of_a_lean_graph(folder: Path, flips: list[tuple[int, int]]) -> None:
     content = bytearray(LEAN)
@@ -352,7 +352,7 @@ def test_flipped_bytes_of_a_lean_graph(folder: Path, flips: list[tuple[int, int]
 _NUMBERS = st.sampled_from([-(2**63), -(2**31), -4, -1, 0, 1, 2, 3, 5, 32, 2**31, 2**63 - 1])
 
 
-@settings(max_examples=4000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_changed_settings_of_a_lean_graph(folder: Path, data: st.DataObject) -> None:
     """Files that are well-formed, but say nonsense: lists of any length, sizes of any sign, edges that go anywhere."""

@@ -30,7 +30,7 @@ SMALL = [
     if not any(each in spec for each in ("vgg", "1202", "1001", "wrn", "wide", "152", "101", "resnext"))
 ]
 # what an exported file does not say: momentum of the norms, dropout
-EVALUATION = ("specs/caffe/", "specs/beyond/mobilenetv2")
+EVALUATION = ("specs/beyond/mobilenetv2",)
 FAMILIES = [
     spec
     for spec in SPECS

@@ -6,39 +6,45 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import helper
 
 from archspec.errors import file_error
 
 if TYPE_CHECKING:
+    from onnx import GraphProto
+
     from archspec.ir.operation import Shape
 
 
 @dataclass(slots=True)
 class Nodes:
-    """Nodes and initialisers in the order they are written. Real numbers take the type `real`."""
+    """Writes nodes and initialisers into a graph, in order. Real numbers take the type `real`."""
 
+    graph: GraphProto
     opset: int
     real: np.dtype[Any]
     dynamic_size: bool = False
-    nodes: list[NodeProto] = field(default_factory=list)
-    tensors: dict[str, TensorProto] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)
 
     def add(self, kind: str, inputs: list[str], name: str, output: str = "", **attributes: Any) -> str:
         """One node; its value is named as the node where no other name is given."""
         output = output or name
-        self.nodes.append(helper.make_node(kind, inputs, [output], name, **attributes))
+        self.graph.node.append(helper.make_node(kind, inputs, [output], name, **attributes))
         return output
 
     def hold(self, name: str, values: np.ndarray[Any, Any]) -> str:
         """A tensor by name. Real numbers are stored in the file's precision."""
-        if name in self.tensors:
+        if name in self.held:
             return name
         if values.dtype.kind == "f":
             if float(np.abs(values).max(initial=0)) > float(np.finfo(self.real).max):
                 raise file_error(name, "AS514", f"{name} holds values that {self.real} cannot")
             values = values.astype(self.real, copy=False)
-        self.tensors[name] = numpy_helper.from_array(np.ascontiguousarray(values), name)
+        self.held.add(name)
+        # written where it stays: tensors are most of the file, and every copy of them takes its time
+        tensor = self.graph.initializer.add(name=name, dims=values.shape)
+        tensor.data_type = helper.np_dtype_to_tensor_dtype(values.dtype)
+        tensor.raw_data = values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
         return name
 
     def number(self, name: str, value: float) -> str:

@@ -34,7 +34,9 @@ def write(op: ops.Op, at: Site, nodes: Nodes) -> str:  # noqa: PLR0912 - a branc
             return nodes.add("Gemm", [at.source, *_held(at, nodes)], at.path, at.output, transB=1)
         case ops.BatchNorm2d():
             inputs = [at.source, *_held(at, nodes)]
-            return nodes.add("BatchNormalization", inputs, at.path, at.output, epsilon=op.eps)
+            # ONNX counts momentum the other way round; only training would read it
+            said = {"epsilon": op.eps, "momentum": 1 - op.momentum}
+            return nodes.add("BatchNormalization", inputs, at.path, at.output, **said)
         case ops.InstanceNorm2d():
             inputs = [at.source, *_held(at, nodes)]
             return nodes.add("InstanceNormalization", inputs, at.path, at.output, epsilon=op.eps)

@@ -20,6 +20,8 @@ from archspec.passes.flatten import FlatOp, flatten
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from onnx import GraphProto
+
     from archspec.architecture import Architecture
     from archspec.ir.operation import Shape
 
@@ -71,23 +73,14 @@ def write_model(
         raise file_error(architecture.name, "AS514", f"opset {form.opset} is not {OPSETS[0]} to {OPSETS[-1]}")
     if form.dynamic_size:
         _check_sizes(architecture)
-    writer = _Writer(architecture, tensors, form)
+    model = ModelProto(producer_name="archspec", doc_string=architecture.declared.spec.about)
+    model.opset_import.append(helper.make_opsetid("", form.opset))
+    model.ir_version = helper.find_min_ir_version_for(list(model.opset_import))
+    model.graph.name = architecture.name
+    model.graph.input.append(_input(architecture, form))
+    writer = _Writer(architecture, tensors, form, model.graph)
     output = writer.run()
-    graph = helper.make_graph(
-        writer.nodes.nodes,
-        architecture.name,
-        [_input(architecture, form)],
-        [_output(architecture, output, form)],
-        list(writer.nodes.tensors.values()),
-    )
-    opset = helper.make_opsetid("", form.opset)
-    model = helper.make_model(
-        graph,
-        opset_imports=[opset],
-        ir_version=helper.find_min_ir_version_for([opset]),
-        producer_name="archspec",
-        doc_string=architecture.declared.spec.about,
-    )
+    model.graph.output.append(_output(architecture, output, form))
     # sorted: a map of protobuf has no order of its own
     helper.set_model_props(model, dict(sorted(metadata.items())))
     return Written(model, writer.values)
@@ -127,7 +120,11 @@ def _output(architecture: Architecture, name: str, form: Form) -> Any:
 
 class _Writer:
     def __init__(
-        self, architecture: Architecture, tensors: Mapping[str, np.ndarray[Any, Any]], form: Form
+        self,
+        architecture: Architecture,
+        tensors: Mapping[str, np.ndarray[Any, Any]],
+        form: Form,
+        graph: GraphProto,
     ) -> None:
         self.flat = flatten(architecture.graph)
         self.shapes = _shapes(self.flat, architecture.input_shape)
@@ -135,7 +132,7 @@ class _Writer:
         self.tensors = tensors
         self.form = form
         real = np.dtype(np.float16 if form.precision == "fp16" else np.float32)
-        self.nodes = Nodes(form.opset, real, form.dynamic_size)
+        self.nodes = Nodes(graph, form.opset, real, form.dynamic_size)
         self.uses = Counter(place for step in self.flat for place in step.inputs)
         self.values: dict[str, str] = {}
 
@@ -191,9 +188,10 @@ class _Writer:
         scale = gamma / np.sqrt(variance + norm.op.eps)
         weight = conv["weight"]
         shift = conv["bias"].astype(np.float64) - mean if "bias" in conv else -mean
-        # one rounding at the end: a product of doubles for the whole weight would take twice its memory
-        scaled = np.multiply(weight, scale.reshape(-1, 1, 1, 1), dtype=np.float64)
-        return {"weight": scaled.astype(np.float32), "bias": (scale * shift + beta).astype(np.float32)}
+        # computed in fp64 and rounded once, a few thousand values at a time
+        folded = np.empty(weight.shape, np.float32)
+        np.multiply(weight, scale.reshape(-1, 1, 1, 1), out=folded, dtype=np.float64, casting="same_kind")
+        return {"weight": folded, "bias": (scale * shift + beta).astype(np.float32)}
 
     def _taken(self) -> str:
         """The value that the first operation reads: the input, normalised and cast where the form says so."""
@@ -205,9 +203,7 @@ class _Writer:
         return value
 
     def _normalised(self, value: str, by: Normalisation) -> str:
-        nodes = Nodes(
-            self.form.opset, np.dtype(np.float32), nodes=self.nodes.nodes, tensors=self.nodes.tensors
-        )
+        nodes = replace(self.nodes, real=np.dtype(np.float32))
         value = nodes.add("Transpose", [value], "preprocess.nchw", perm=[0, 3, 1, 2])
         value = nodes.add("Cast", [value], "preprocess.real", to=TensorProto.FLOAT)
         mean, std = np.array(by.mean), np.array(by.std)
@@ -224,7 +220,7 @@ class _Writer:
         if self.form.softmax:
             return self.nodes.add("Softmax", [value], "softmax", "probabilities", axis=1)
         name = "logits" if len(self.shapes[len(self.flat) - 1]) == 1 else "features"
-        last = next((node for node in reversed(self.nodes.nodes) if node.output[0] == value), None)
+        last = next((node for node in reversed(self.nodes.graph.node) if node.output[0] == value), None)
         if last is None:
             return self.nodes.add("Identity", [value], name)
         last.output[0] = name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from archspec.audit.run import Audit, Finding
@@ -9,11 +10,12 @@ from archspec.audit.table import Network, Published, load_table, names_of, plain
 from archspec.errors import did_you_mean
 from archspec.passes.measure import CONVENTION
 from archspec_cli.loading import load
-from archspec_cli.output import emit_json, fail, progress, table, tell
+from archspec_cli.output import emit_json, fail, progress, say, table, tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from archspec.architecture import Architecture
     from archspec.audit.witness import WitnessName
 
 
@@ -38,7 +40,7 @@ def run(
     findings: list[Finding] = []
     if specs:
         for spec in specs:
-            architecture = load(spec, changes, allow_outside=allow_outside)
+            architecture = _architecture(spec, changes, allow_outside=allow_outside)
             target = _network(published, network or architecture.name, given=network is not None)
             findings += audit.other(target, architecture, spec)
     else:
@@ -56,6 +58,21 @@ def run(
         tell(_human(published, findings))
     if not all(each.fine for each in findings):
         raise SystemExit(1)
+
+
+def _architecture(spec: str, changes: list[str] | None, *, allow_outside: bool) -> Architecture:
+    """A spec, or what a foreign file is lifted to."""
+    path = Path(spec)
+    if path.suffix == ".toml" or not path.is_file():
+        return load(spec, changes, allow_outside=allow_outside)
+    from archspec.lift.files import lift_file
+
+    if changes:
+        fail(f"--set is for specs, and {spec} is none", f"archspec lift {spec} makes one of it")
+    lifted = lift_file(path)
+    if not lifted.exact:
+        say(f"{spec} does not compute what the lifted spec says: {'; '.join(map(str, lifted.deviations))}")
+    return lifted.architecture
 
 
 def _network(published: Published, name: str, *, given: bool) -> Network:

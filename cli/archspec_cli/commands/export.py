@@ -62,7 +62,7 @@ def run(spec: str, asked: Asked, changes: list[str] | None, *, allow_outside: bo
     exported = export(architecture, tensors, target, order, say=say, extras=extras)
     served = _triton(asked, exported)
     if as_json:
-        emit_json({**report(architecture, exported), "path": str(target), "triton": served})
+        emit_json({**report(architecture, exported, target.parent), "path": str(target), "triton": served})
     else:
         tell(_human(exported, served))
 

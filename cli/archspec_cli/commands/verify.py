@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from archspec.weights.verify import Check
 
-_HEAD = 16
-
 
 def run(files: Sequence[Path], weights: Path | None, *, as_json: bool) -> None:
     found = {file: _checks(file, weights) for file in files}
@@ -34,7 +32,9 @@ def _checks(file: Path, weights: Path | None) -> list[Check]:
         from archspec.deploy.verify import verify_source
 
         return verify_source(file)
-    if _is_weights(file):
+    from archspec.lift.files import is_weights
+
+    if is_weights(file):
         from archspec.weights.verify import verify_weights
 
         return verify_weights(file)
@@ -42,13 +42,6 @@ def _checks(file: Path, weights: Path | None) -> list[Check]:
     from archspec.weights.files import read_weights
 
     return verify_model(file, read_weights(weights) if weights is not None else None)
-
-
-def _is_weights(file: Path) -> bool:
-    """Whether a file starts like safetensors or like a checkpoint of torch."""
-    with file.open("rb") as stream:
-        head = stream.read(_HEAD)
-    return head[8:9] == b"{" or head[:4] == b"PK\x03\x04" or head[:1] == b"\x80"
 
 
 def _record(file: Path, checks: Sequence[Check]) -> dict[str, object]:

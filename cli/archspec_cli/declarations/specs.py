@@ -143,11 +143,14 @@ def audit(
 ) -> None:
     """Hold specs against published tables, with three independent counters. Exit 1 when a row differs.
 
+    An ONNX file or weights are lifted to a spec first.
+
     \b
     Examples:
       archspec audit --table paper
       archspec audit specs/torchvision/resnet50.toml --table paper
       archspec audit my-net.toml --as ResNet-50 --witness graph
+      archspec audit model.onnx --table paper
       archspec audit --table my-table.toml --json
     """
     from archspec_cli.commands.audit import run
@@ -215,6 +218,44 @@ def diff(
     from archspec_cli.commands.diff import run
 
     run((left, right), set_, allow_outside=allow_outside, as_json=json)
+
+
+class Norm(StrEnum):
+    """What an ONNX file without normalisation is taken to be."""
+
+    NONE = "none"
+    BATCH = "batch"
+
+
+@app.command()
+def lift(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="An ONNX model, safetensors, or a torch checkpoint.")
+    ],
+    *,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The spec's file; default, or -, is stdout.")
+    ] = None,
+    norm: Annotated[
+        Norm,
+        typer.Option(help="batch: write the normalisation that was folded into an ONNX file's convolutions."),
+    ] = Norm.NONE,
+    json: options.Json = False,
+) -> None:
+    """Write a spec for a file: ONNX by structure, weights by keys.
+
+    The spec is proved against the file. What the file cannot tell, or does otherwise, is listed on stderr.
+
+    \b
+    Examples:
+      archspec lift model.onnx
+      archspec lift resnet50.safetensors -o net.toml
+      archspec lift folded.onnx --norm batch -o trainable.toml
+      archspec lift model.onnx --json
+    """
+    from archspec_cli.commands.lift import run
+
+    run(file, output, norm.value, as_json=json)
 
 
 @app.command()
