@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import archspec
+from archspec.spec.library import networks
 
 if TYPE_CHECKING:
     from archspec.architecture import Architecture
 
 ROOT = Path(__file__).parent.parent
-SPECS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "specs").rglob("*.toml"))
+SPECS = [path.relative_to(ROOT).as_posix() for path in networks(ROOT / "specs")]
 
 
 @cache

@@ -37,10 +37,20 @@ def spec_folder() -> Path:
     return packaged if packaged.is_dir() else _PACKAGE.parent / "specs"
 
 
+NOT_NETWORKS = frozenset({"recipes", "studies"})
+"""Folders beside the networks that hold TOML of another kind."""
+
+
+def networks(folder: Path) -> list[Path]:
+    """The spec files of networks in a folder of specs, at any depth, in order."""
+    found = (path.relative_to(folder) for path in folder.rglob("*.toml"))
+    return [folder / path for path in sorted(found) if path.parts[0] not in NOT_NETWORKS]
+
+
 def shipped_names() -> list[str]:
     """The shipped specs, as `find_spec` takes them: resnet50, cifar/resnet20."""
     folder = spec_folder()
-    return [path.relative_to(folder).with_suffix("").as_posix() for path in sorted(folder.rglob("*.toml"))]
+    return [path.relative_to(folder).with_suffix("").as_posix() for path in networks(folder)]
 
 
 def find_spec(name: str) -> Path:

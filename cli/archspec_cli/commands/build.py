@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archspec.api import source
+from archspec.spec.library import networks
 from archspec_cli.loading import load
 from archspec_cli.output import data, emit_json, fail, is_current, progress, say, tell, write_whole
 
@@ -42,7 +43,7 @@ def run(
 ) -> None:
     every = not specs
     if every:
-        specs = [path.as_posix() for path in sorted(SPECS.rglob("*.toml"))]
+        specs = [path.as_posix() for path in networks(SPECS)]
     if not specs:
         fail("no SPEC is given and there is no folder specs/ here", "archspec build SPEC, or archspec init")
     if output.suffix == ".py" and len(specs) > 1:
