@@ -239,7 +239,7 @@ def _proved(
 
     staged, model, made = files
     say("checking")
-    _check(staged, target)
+    _check(staged, model, target)
     limit = Limit(order.tolerance, 0) if order.tolerance is not None else Limit(TOLERANCE[order.precision])
     subject = Subject(architecture, tensors, order.form)
     cases: list[Case] = list(compare(subject, staged, "given", limit, say))
@@ -256,18 +256,43 @@ def _proved(
     return Proof((*cases, *random), limit)
 
 
-def _check(path: Path, target: Path) -> None:
-    """The full checker of onnx and strict shape inference, on the file as it lies there."""
+def _check(path: Path, model: ModelProto, target: Path) -> None:
+    """The full checker of onnx on the file as it lies there, and strict inference of every value's shape."""
     import onnx
 
     try:
         onnx.checker.check_model(path, full_check=True)
-        inferred = onnx.shape_inference.infer_shapes_path
-        inferred(path, path.with_suffix(".inferred"), strict_mode=True, check_type=True, data_prop=True)
+        inferred = onnx.shape_inference.infer_shapes(
+            _outline(model), check_type=True, strict_mode=True, data_prop=True
+        )
     except Exception as error:
         raise file_error(target, "AS513", f"onnx's checker refuses it: {str(error)[:300]}") from error
-    finally:
-        path.with_suffix(".inferred").unlink(missing_ok=True)
+    known = {value.name for value in (*inferred.graph.value_info, *inferred.graph.output)}
+    unknown = [name for node in model.graph.node for name in node.output if name not in known]
+    if unknown:
+        raise file_error(target, "AS513", f"no shape can be inferred for {unknown[0]}")
+
+
+def _outline(model: ModelProto) -> ModelProto:
+    """The model with its weights as inputs: shapes do not depend on their values, and copies of them take time."""
+    import onnx
+
+    outline = onnx.ModelProto(ir_version=model.ir_version)
+    outline.opset_import.extend(model.opset_import)
+    outline.functions.extend(model.functions)
+    graph, whole = outline.graph, model.graph
+    graph.name = whole.name
+    graph.node.extend(whole.node)
+    graph.input.extend(whole.input)
+    graph.output.extend(whole.output)
+    for tensor in whole.initializer:
+        if tensor.data_type == onnx.TensorProto.INT64:
+            graph.initializer.append(tensor)  # shapes, axes and pads
+        else:
+            graph.input.append(
+                onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+            )
+    return outline
 
 
 def _refused(subject: Any, models: tuple[ModelProto, Written], proof: Proof, target: Path) -> Exception:

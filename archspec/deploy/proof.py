@@ -175,7 +175,8 @@ def shaken(architecture: Architecture, seed: int = SEED) -> dict[str, np.ndarray
             _spread(module)
             for norm in norms:
                 norm.momentum = None  # a plain average: of the one batch
-            module.train()(torch.randn(_calibrating(architecture), *architecture.input_shape))
+            if norms:
+                module.train()(torch.randn(_calibrating(architecture), *architecture.input_shape))
             for norm in norms:
                 assert norm.running_mean is not None
                 assert norm.running_var is not None
