@@ -220,7 +220,7 @@ def compare(
         sizes.append((size[0] * 3 // 2, size[1] * 5 // 4))
     for place in sizes:
         for batch in BATCHES:
-            say(f"proving: {weights} weights, batch {batch}, {place[0]}x{place[1]}")
+            say(f"proving with {weights} weights at batch {batch}, {place[0]}x{place[1]}")
             images = subject.images(batch, place)
             (found,) = session.run(None, {session.get_inputs()[0].name: images})
             case = _case((weights, batch, place), found, subject.outputs(images))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 from archspec_cli import reports
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from archspec.errors import InputError
 
@@ -149,3 +150,25 @@ def progress(items: Sequence[Item], label: str) -> Iterator[Item]:
         if time.monotonic() - last > 2:
             last = time.monotonic()
             say(f"{label}: {place + 1} of {len(items)}")
+
+
+@contextmanager
+def steps(label: str) -> Iterator[Callable[[str], None]]:
+    """Says what is being done: on one line that is overwritten on a terminal, a line every two seconds in a pipe."""
+    if settings.quiet:
+        yield lambda _: None
+    elif sys.stderr.isatty():
+        from rich.console import Console
+
+        with Console(stderr=True).status(label) as status:
+            yield lambda text: status.update(f"{label}: {reports.sanitize(text)}")
+    else:
+        last = time.monotonic()
+
+        def say_step(text: str) -> None:
+            nonlocal last
+            if time.monotonic() - last > 2:
+                last = time.monotonic()
+                say(f"{label}: {text}")
+
+        yield say_step

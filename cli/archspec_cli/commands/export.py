@@ -12,7 +12,7 @@ from archspec.deploy.export import Exported, Order, export, form_of
 from archspec.deploy.known import known
 from archspec.errors import file_error
 from archspec_cli.loading import load
-from archspec_cli.output import emit_json, fail, progress, say, table, tell
+from archspec_cli.output import emit_json, fail, progress, say, steps, table, tell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,7 +59,8 @@ def run(spec: str, asked: Asked, changes: list[str] | None, *, allow_outside: bo
     tensors = _tensors(architecture, weights, asked)
     order = _order(architecture, weights, asked)
     extras = [lambda done, folder: write_beside(architecture, done, folder)] if asked.report else []
-    exported = export(architecture, tensors, target, order, say=say, extras=extras)
+    with steps(f"exporting {architecture.name}") as step:
+        exported = export(architecture, tensors, target, order, say=step, extras=extras)
     served = _triton(asked, exported)
     if as_json:
         emit_json({**report(architecture, exported, target.parent), "path": str(target), "triton": served})
