@@ -170,6 +170,9 @@ def export(
         for extra in extras:
             extra(exported, folder)
         move(folder, target.parent)
+    if len(exported.sizes) == 1:
+        # what an older file of this name kept its weights in
+        target.with_name(f"{target.name}.data").unlink(missing_ok=True)
     return exported
 
 
@@ -222,6 +225,7 @@ def _store(model: ModelProto, path: Path, *, external: bool) -> None:
         with path.open("wb") as stream:
             store(model, stream)
     for each in path.parent.iterdir():
+        each.chmod(0o644)  # a server may be another user
         with each.open("rb") as stream:
             os.fsync(stream.fileno())
 
@@ -235,13 +239,18 @@ def _proved(
     say: Callable[[str], None],
 ) -> Proof:
     """The proof of a staged file. Raises `FileError` (AS513) where it does not hold."""
+    import numpy as np
+
     from archspec.deploy.proof import TOLERANCE, Limit, Proof, Subject, compare, shaken
 
     staged, model, made = files
     say("checking")
     _check(staged, model, target)
     limit = Limit(order.tolerance, 0) if order.tolerance is not None else Limit(TOLERANCE[order.precision])
-    subject = Subject(architecture, tensors, order.form)
+    pictures = np.concatenate(order.calibration) if order.precision == "int8" else None
+    by = order.preprocessing
+    prepared = Normalisation(by.mean, by.std, by.range) if by else None
+    subject = Subject(architecture, tensors, order.form, pictures, prepared)
     cases: list[Case] = list(compare(subject, staged, "given", limit, say))
     if not all(case.within(limit) for case in cases):
         raise _refused(subject, (model, made), Proof(tuple(cases), limit), target)

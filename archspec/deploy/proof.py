@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from archspec.architecture import Architecture
-    from archspec.backends.onnx.write import Form
+    from archspec.backends.onnx.write import Form, Normalisation
 
 BATCHES = (1, 2, 7)
 TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2, "int8": 2e-1}
@@ -88,19 +88,33 @@ class Subject:
     """A torch module with the weights that a file was made from."""
 
     def __init__(
-        self, architecture: Architecture, tensors: Mapping[str, np.ndarray[Any, Any]], form: Form
+        self,
+        architecture: Architecture,
+        tensors: Mapping[str, np.ndarray[Any, Any]],
+        form: Form,
+        pictures: np.ndarray[Any, Any] | None = None,
+        prepared: Normalisation | None = None,
     ) -> None:
         self.architecture = architecture
         self.form = form
+        self.pictures = pictures
+        self.prepared = prepared
         self.module = live(architecture, tensors)
 
     def images(self, batch: int, size: tuple[int, int]) -> np.ndarray[Any, Any]:
-        """Random pictures as the file takes them: normal values, or bytes where it normalises itself."""
+        """Random pictures as the file takes them: bytes where it normalises itself, bytes normalised as its
+        pictures are where that is known, else normal values.
+
+        Those that an int8 file was calibrated with, where there are any: its scales fit no others.
+        """
+        if self.pictures is not None:
+            return self.pictures[np.arange(batch) % len(self.pictures)]
         channels = self.architecture.input_shape[0]
         generator = np.random.default_rng([SEED, batch, *size])
-        if self.form.normalisation is not None:
-            return generator.integers(0, 256, (batch, *size, channels), np.uint8)
-        return generator.standard_normal((batch, channels, *size), np.float32)
+        if self.form.normalisation is None and self.prepared is None:
+            return generator.standard_normal((batch, channels, *size), np.float32)
+        pixels = generator.integers(0, 256, (batch, *size, channels), np.uint8)
+        return pixels if self.form.normalisation is not None else _normalised(pixels, self.prepared)
 
     @contextmanager
     def exactly(self) -> Iterator[None]:
@@ -126,15 +140,16 @@ class Subject:
         import torch
 
         kind = next(self.module.parameters()).dtype
-        return torch.from_numpy(self._normalised(images)).to(kind)
+        return torch.from_numpy(_normalised(images, self.form.normalisation)).to(kind)
 
-    def _normalised(self, images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        by = self.form.normalisation
-        if by is None:
-            return images
-        values = images.transpose(0, 3, 1, 2).astype(np.float64) * (by.range / 255)
-        mean, std = (np.array(each).reshape(-1, 1, 1) for each in (by.mean, by.std))
-        return np.ascontiguousarray(((values - mean) / std).astype(np.float32))
+
+def _normalised(pixels: np.ndarray[Any, Any], by: Normalisation | None) -> np.ndarray[Any, Any]:
+    """`(N, H, W, C)` bytes as `(N, C, H, W)`, normalised."""
+    if by is None:
+        return pixels
+    values = pixels.transpose(0, 3, 1, 2).astype(np.float64) * (by.range / 255)
+    mean, std = (np.array(each).reshape(-1, 1, 1) for each in (by.mean, by.std))
+    return np.ascontiguousarray(((values - mean) / std).astype(np.float32))
 
 
 def live(architecture: Architecture, tensors: Mapping[str, np.ndarray[Any, Any]]) -> nn.Module:
@@ -216,7 +231,7 @@ def compare(
     session = open_session(model, threads=torch.get_num_threads())
     _, *size = subject.architecture.input_shape
     sizes = [(size[0], size[1])]
-    if subject.form.dynamic_size:
+    if subject.form.dynamic_size and subject.pictures is None:
         sizes.append((size[0] * 3 // 2, size[1] * 5 // 4))
     for place in sizes:
         for batch in BATCHES:

@@ -185,7 +185,7 @@ def _receipt(
         "cast_to_float32": casts(found.weights),
         "matched": {
             "tensors": len(tensors),
-            "values": sum(prod(shape) for shape in found.weights.shapes.values()),
+            "values": sum(prod(shape) for key, shape in found.weights.shapes.items() if not counts(key)),
             "sha256": digest(tensors),
         },
     }

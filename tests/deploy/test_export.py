@@ -25,7 +25,7 @@ from archspec.deploy.session import open_session
 from archspec.deploy.verify import verify_model
 from archspec.errors import FileError
 from archspec.ir import ops
-from archspec.preprocessing import PRESETS
+from archspec.preprocessing import PRESETS, Preprocessing
 from archspec.weights.files import read_weights, write_weights
 from tests.backends.conftest import image_size
 from tests.conftest import ROOT, SPECS, architecture
@@ -155,6 +155,37 @@ def test_int8_states_its_error_and_its_agreement(net: Architecture, tensors: Any
     kinds = {node.op_type for node in onnx.load(tmp_path / "m.onnx").graph.node}
     assert "QuantizeLinear" in kinds
     assert done.sizes["m.onnx"] < 0.45 * 4 * net.measure.total.params
+
+
+def test_int8_is_proved_on_the_pictures_it_was_calibrated_with(
+    net: Architecture, tensors: Any, tmp_path: Path
+) -> None:
+    """Scales that fit pictures of 0 to 255 do not fit noise around 0, and the other way round."""
+    bytes_ = tuple(np.abs(batch) * 80 for batch in pictures(net, 4))
+    order = Order(precision="int8", calibration=bytes_)
+    done = export(net, tensors, tmp_path / "m.onnx", order)
+    assert done.proof is not None
+    assert done.proof.holds
+
+
+def test_half_precision_is_proved_on_pixels_as_they_are_prepared(
+    net: Architecture, tensors: Any, tmp_path: Path
+) -> None:
+    """Pixels of 0 to 255 overflow where unit noise does not."""
+    large = {key: values * (1000 if key == "conv1.weight" else 1) for key, values in tensors.items()}
+    raw = Preprocessing(size=(32, 32), range=255, mean=(0.0,) * 3, std=(1.0,) * 3)
+    export(net, large, tmp_path / "unit.onnx", Order(precision="fp16"))
+    with pytest.raises(FileError, match="AS513"):
+        export(net, large, tmp_path / "m.onnx", Order(precision="fp16", preprocessing=raw))
+
+
+def test_a_file_of_one_piece_leaves_no_older_second_piece(
+    net: Architecture, tensors: Any, tmp_path: Path
+) -> None:
+    export(net, tensors, tmp_path / "m.onnx", Order(external=True, prove=False))
+    assert (tmp_path / "m.onnx.data").stat().st_mode & 0o777 == 0o644
+    export(net, tensors, tmp_path / "m.onnx", Order(prove=False))
+    assert os.listdir(tmp_path) == ["m.onnx"]
 
 
 def test_int8_needs_pictures(net: Architecture, tensors: Any, tmp_path: Path) -> None:

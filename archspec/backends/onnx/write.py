@@ -204,8 +204,9 @@ class _Writer:
 
     def _normalised(self, value: str, by: Normalisation) -> str:
         nodes = replace(self.nodes, real=np.dtype(np.float32))
-        value = nodes.add("Transpose", [value], "preprocess.nchw", perm=[0, 3, 1, 2])
+        # cast first: TensorRT lets nothing else be done to bytes
         value = nodes.add("Cast", [value], "preprocess.real", to=TensorProto.FLOAT)
+        value = nodes.add("Transpose", [value], "preprocess.nchw", perm=[0, 3, 1, 2])
         mean, std = np.array(by.mean), np.array(by.std)
         per_pixel = 255.0 / by.range
         shift = nodes.hold("preprocess.mean", (mean * per_pixel).reshape(-1, 1, 1))

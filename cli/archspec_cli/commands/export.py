@@ -55,6 +55,7 @@ class Asked:
 def run(spec: str, asked: Asked, changes: list[str] | None, *, allow_outside: bool, as_json: bool) -> None:
     architecture = load(spec, changes, allow_outside=allow_outside)
     target = _target(architecture, asked)
+    _check_asked(architecture, asked)
     weights = _opened(asked.weights)
     tensors = _tensors(architecture, weights, asked)
     order = _order(architecture, weights, asked)
@@ -65,7 +66,8 @@ def run(spec: str, asked: Asked, changes: list[str] | None, *, allow_outside: bo
     if as_json:
         emit_json({**report(architecture, exported, target.parent), "path": str(target), "triton": served})
     else:
-        tell(_human(exported, served))
+        beside = [target.with_suffix(end) for end in (".report.json", ".md")] if asked.report else []
+        tell(_human(exported, served, beside))
 
 
 def _target(architecture: Architecture, asked: Asked) -> Path:
@@ -75,6 +77,21 @@ def _target(architecture: Architecture, asked: Asked) -> Path:
     if target.is_dir():
         fail(f"{target} is a folder", "-o names the file")
     return target
+
+
+def _check_asked(architecture: Architecture, asked: Asked) -> None:
+    """What would otherwise fail after the proof, or be passed over without a word."""
+    if asked.calibrate is not None and asked.precision != "int8":
+        fail("--calibrate sets the scales of int8", "add --precision int8")
+    if asked.force and asked.triton is None:
+        fail("--force is for a Triton repository", "add --triton DIR")
+    if asked.triton is None:
+        return
+    if asked.external:
+        fail("Triton's folder gets one file, and --external-data makes two")
+    home = asked.triton / architecture.name
+    if not asked.force and home.exists() and not (home.is_dir() and not any(home.iterdir())):
+        fail(f"{home} is already there", "--force replaces it, versions and all")
 
 
 def _opened(path: Path | None) -> Weights | None:
@@ -162,12 +179,13 @@ def _triton(asked: Asked, exported: Exported) -> str | None:
     return str(repository(asked.triton, exported.path.read_bytes(), exported.metadata, force=asked.force))
 
 
-def _human(exported: Exported, served: str | None) -> str:
+def _human(exported: Exported, served: str | None, beside: list[Path]) -> str:
     said = exported.metadata
     lines = [
         f"wrote {exported.path}: {sum(exported.sizes.values()) / 2**20:.1f} MiB, {exported.nodes} nodes, "
         f"{said['archspec.precision']}",
         *(f"wrote {exported.path.parent / name}" for name in exported.sizes if name != exported.path.name),
+        *(f"wrote {each}" for each in beside),
         f"in: {_value(exported.input)}  out: {_value(exported.output)}",
     ]
     if served is not None:
