@@ -55,7 +55,7 @@ def _sentence(change: Change, trial: Architecture | None, base: Architecture) ->
     own, reference = change.left, change.right
     words = _WORDS.get(change.path)
     if words is not None:
-        what = words.format(own="no" if own == "none" else own, reference=reference)
+        what = words.format(own=own, reference=reference).replace("none normalisation", "no normalisation")
     elif isinstance(own, (dict, list)) or isinstance(reference, (dict, list)):
         what = f"another {change.name}"
     else:

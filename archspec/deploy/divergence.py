@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from archspec.deploy.proof import errors
 from archspec.deploy.session import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    import numpy as np
     from onnx import ModelProto
 
     from archspec.deploy.proof import Limit, Subject
@@ -21,6 +22,13 @@ class Divergence(NamedTuple):
 
     path: str
     relative: float
+
+
+class Overflow(NamedTuple):
+    """A layer by its path, and the largest value it reaches."""
+
+    path: str
+    reached: float
 
 
 def first_divergence(
@@ -48,6 +56,16 @@ def first_divergence(
         _, rounding = errors(own[path], wanted[path])
         if relative > max(limit.tolerance, limit.rounding * rounding):
             return Divergence(path, relative)
+    return None
+
+
+def overflow(subject: Subject, largest: float) -> Overflow | None:
+    """The first layer whose values are past what a precision holds: a CPU's runtime would not show it."""
+    size = subject.architecture.input_shape
+    for path, values in _torch_values(subject, subject.images(2, (size[1], size[2]))):
+        reached = float(np.abs(values).max(initial=0))
+        if reached > largest:
+            return Overflow(path, reached)
     return None
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
     from archspec.architecture import Architecture
-    from archspec.deploy.proof import Case, Proof
+    from archspec.deploy.proof import Case, Proof, Subject
     from archspec.preprocessing import Preprocessing
 
 Precision = Literal["fp32", "fp16", "int8"]
@@ -251,6 +251,8 @@ def _proved(
     by = order.preprocessing
     prepared = Normalisation(by.mean, by.std, by.range) if by else None
     subject = Subject(architecture, tensors, order.form, pictures, prepared)
+    if order.precision == "fp16":
+        _check_range(subject, target)
     cases: list[Case] = list(compare(subject, staged, "given", limit, say))
     if not all(case.within(limit) for case in cases):
         raise _refused(subject, (model, made), Proof(tuple(cases), limit), target)
@@ -263,6 +265,16 @@ def _proved(
     if not all(case.within(plain) for case in random):
         raise _refused(subject, (again.model, again), Proof(tuple(random), plain), target)
     return Proof((*cases, *random), limit)
+
+
+def _check_range(subject: Subject, target: Path) -> None:
+    """Refuses fp16 for a network whose values leave it. onnxruntime computes fp16 in fp32 on a CPU, a GPU does not."""
+    from archspec.deploy.divergence import overflow
+
+    found = overflow(subject, 65504)
+    if found is not None:
+        message = f"{found.path} reaches {found.reached:,.0f}, and fp16 ends at 65,504"
+        raise file_error(target, "AS513", message, hint="nothing was written")
 
 
 def _check(path: Path, model: ModelProto, target: Path) -> None:
