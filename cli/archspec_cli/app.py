@@ -6,5 +6,6 @@ from archspec_cli.declarations.root import app
 from archspec_cli.declarations import specs
 from archspec_cli.declarations import weights
 from archspec_cli.declarations import deploy
+from archspec_cli.declarations import train
 
-__all__ = ["app", "deploy", "specs", "weights"]
+__all__ = ["app", "deploy", "specs", "train", "weights"]

@@ -18,13 +18,19 @@ from archspec.deploy.predict import asked_labels, predict, reading
 from archspec.deploy.runners import OnnxRunner
 from archspec.errors import FileError
 from archspec.preprocessing import PRESETS
+from tests.cli.running import cli
+from tests.cli.test_deploy_commands import LABELS, material, refused, typed
 from tests.deploy.test_pictures import BLUE, GREEN, RED, paint
 from tests.deploy.test_runners import PLAIN, SAID, model, trained
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["trained"]  # the fixture
+    from tests.cli.running import Result
+
+    Cli = Callable[..., Result]
+
+__all__ = ["cli", "material", "trained", "typed"]  # the fixtures
 
 
 @pytest.fixture
@@ -204,3 +210,70 @@ def test_hostile_labels_cannot_steer_a_terminal(
     assert set(out) & {"\x1b", "\x07", "\u202e"} == set()
     assert len(out.splitlines()) == 4
     assert len(out) < 5000
+
+
+# the command line
+
+
+def test_a_picture_a_folder_and_standard_input(typed: Cli) -> None:
+    result = typed("predict", "pics/0.png", "-m", "net.onnx", "--top", "3")
+    assert (result.code, result.err) == (0, "")
+    name, *guesses = result.out.splitlines()
+    assert name == "pics/0.png"
+    assert len(guesses) == 3
+    assert all(guess.split()[0] in LABELS for guess in guesses)
+    told = typed("predict", "pics", "-m", "net.onnx", "--json").json
+    assert [each["file"] for each in told["predictions"]] == [f"pics/{place}.png" for place in range(3)]
+    assert told["predictions"][0]["top"][0]["label"] == guesses[0].split()[0]
+    assert told["refused"] == []
+    piped = typed("predict", "-", "-m", "net.onnx", "--json", stdin=Path("pics/0.png").read_bytes()).json
+    assert piped["predictions"][0]["top"] == told["predictions"][0]["top"]
+
+
+def test_a_file_weights_and_a_spec_see_the_same(typed: Cli) -> None:
+    asked = ("predict", "pics", "--preprocessing", "cifar10", "--labels", "labels.txt", "--json")
+    found = [
+        typed(*asked, *model).json["predictions"]
+        for model in (["-m", "net.onnx"], ["-m", "w.safetensors"], ["-m", "good.toml", "-w", "w.safetensors"])
+    ]
+    for other in found[1:]:
+        for mine, theirs in zip(found[0], other, strict=True):
+            assert [each["label"] for each in mine["top"]] == [each["label"] for each in theirs["top"]]
+            ours, others = ([each["probability"] for each in top["top"]] for top in (mine, theirs))
+            assert ours == pytest.approx(others, rel=1e-4)
+
+
+def test_a_broken_picture_among_good_ones_is_a_finding(typed: Cli) -> None:
+    result = typed("predict", "pics", "broken.png", "none.png", "-m", "net.onnx").harmless()
+    assert result.code == 1
+    assert all(f"pics/{place}.png\n" in result.out for place in range(3))
+    assert result.err.startswith("error[AS521]")
+    told = typed("predict", "pics", "broken.png", "none.png", "-m", "net.onnx", "--json")
+    assert told.code == 1
+    assert [each["file"] for each in told.json["refused"]] == ["broken.png", "none.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["broken.png", "-m", "net.onnx"], "AS521"),
+        (["none.png", "-m", "net.onnx"], "AS521"),
+        (["a\n\x1b[31m.png", "-m", "net.onnx"], "AS521"),
+        (["empty", "-m", "net.onnx"], "without pictures"),
+        (["-", "-m", "net.onnx"], "the file is empty"),
+        (["-", "-", "-m", "net.onnx"], "once"),
+        (["pics", "-m", "none.onnx"], "AS511"),
+        (["pics", "-m", "good.toml"], "--weights"),
+        (["pics", "-m", "good.toml", "-w", "w.safetensors"], "AS522"),
+        (["pics", "-m", "good.toml", "-w", "other.safetensors", "--preprocessing", "none"], "AS506"),
+        (["pics", "-m", "net.onnx", "-w", "w.safetensors"], "for a SPEC"),
+        (["pics", "-m", "net.onnx", "--labels", "few.txt"], "2 labels for 10 classes"),
+        (["pics", "-m", "net.onnx", "--preprocessing", "imagenet.json"], "AS522"),
+    ],
+    ids=lambda value: ascii(" ".join(value)) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_predicted_is_a_mistake(typed: Cli, arguments: list[str], said: str) -> None:
+    refused(typed("predict", *arguments), said)
+    told = typed("predict", *arguments, "--json").harmless()
+    assert told.code == 2
+    assert told.json["diagnostics"] if told.out else told.err.startswith("error")

@@ -1,0 +1,223 @@
+"""Sets that do not fit into memory: decoded and cut by worker processes, coloured and normalised on the device."""
+
+from __future__ import annotations
+
+import signal
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from archspec.data.feed import Batch, shares
+from archspec.data.order import pieces, spaced
+from archspec.data.pictures import decoded, drawn, seen, varied
+from archspec.data.reading import damaged
+from archspec.data.sets import Images
+from archspec.errors import FileError, file_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    import torch
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from archspec.data.augment import Augment
+    from archspec.data.order import Indices, Plan
+    from archspec.data.pictures import Bytes, View
+    from archspec.data.sets import Files
+    from archspec.errors import Diagnostic
+    from archspec.recipes.models import Augment as Augmentation
+
+MOST_IN_MEMORY = 2**33
+_AHEAD = 2
+
+Item = tuple[int, int]
+"""An epoch and an index: all that what is drawn depends on."""
+
+
+class _Training:
+    """Images varied as they are decoded, a batch at a time; a pure function of its items."""
+
+    def __init__(self, files: Files, augmentation: Augmentation, seed: int) -> None:
+        self.files, self.augmentation, self.seed = files, augmentation, seed
+
+    def __getitems__(self, items: list[Item]) -> Any:
+        import numpy as np
+
+        indices = np.array([index for _, index in items], np.int64)
+        cuts = drawn(self.augmentation, self.seed, items[0][0], indices)
+
+        def image(picture: Image, place: int) -> Bytes:
+            return varied(picture, self.augmentation, cuts, place)
+
+        return _made(self.files, items, image)
+
+
+class _Testing:
+    """The views of images that are tested."""
+
+    def __init__(self, files: Files, view: View) -> None:
+        self.files, self.view = files, view
+
+    def __getitems__(self, items: list[Item]) -> Any:
+        return _made(self.files, items, lambda picture, _: seen(picture, self.view))
+
+
+def _made(
+    files: Files, items: list[Item], cut: Callable[[Image, int], Bytes]
+) -> Tensor | tuple[Diagnostic, ...]:
+    """A batch of bytes (B, ..., H, W, C); or what is wrong, as a value: an exception would lose its parts."""
+    import numpy as np
+    import torch
+
+    made = []
+    for place, (_, index) in enumerate(items):
+        path = files.paths[index]
+        try:
+            made.append(cut(decoded(path, files.channels), place))
+        except FileError as error:
+            return error.diagnostics
+        except ValueError as error:
+            return damaged(path, str(error)).diagnostics
+    return torch.from_numpy(np.stack(made))
+
+
+class _Items:
+    """Which items a loader is to make next. It is asked anew for each epoch, and its workers stay."""
+
+    def __init__(self) -> None:
+        self.next: Iterable[list[Item]] = ()
+
+    def __iter__(self) -> Iterator[list[Item]]:
+        yield from self.next
+
+
+def _started(_: int) -> None:
+    """In a worker: signals are for the process that reads from it, which tells it when to end."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+
+
+def _same(values: Any) -> Any:
+    return values
+
+
+class _Loader:
+    """torch's loader over items that change with each epoch."""
+
+    def __init__(self, images: _Training | _Testing, workers: int, *, pinned: bool) -> None:
+        import torch
+
+        self.items = _Items()
+        with warnings.catch_warnings():
+            # how many workers there are is the user's choice
+            warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
+            self.loader: Any = self._made(torch.Generator(), images, workers, pinned=pinned)
+
+    def _made(
+        self, seeds: torch.Generator, images: _Training | _Testing, workers: int, *, pinned: bool
+    ) -> Any:
+        from torch.utils.data import DataLoader
+
+        return DataLoader(
+            images,  # type: ignore[arg-type]
+            batch_sampler=self.items,
+            collate_fn=_same,
+            num_workers=workers,
+            pin_memory=pinned,
+            worker_init_fn=_started,
+            prefetch_factor=_AHEAD if workers else None,
+            persistent_workers=workers > 0,
+            generator=seeds,  # or each epoch would take a number from torch's own, on which dropout depends
+        )
+
+    def bytes(self, items: Iterable[list[Item]]) -> Iterator[Tensor]:
+        """A batch for each list of items. Raises `FileError` for a picture that cannot be read."""
+        self.items.next = items
+        for made in self.loader:
+            if isinstance(made, tuple):
+                raise FileError(made)
+            yield made
+
+
+class Stream:
+    """Pictures on disk, varied by `workers` processes; 0 decodes in this one."""
+
+    def __init__(self, files: Files, augment: Augment, plan: Plan, *, view: View, workers: int = 0) -> None:
+        self.files, self.augment, self.plan = files, augment, plan
+        self.view, self.workers = view, workers
+        self._loader: _Loader | None = None
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def training(self, epoch: int, *, rank: int = 0, ranks: int = 1, start: int = 0) -> Iterator[Batch]:
+        """A rank's pieces of one epoch's batches, from batch `start` on."""
+        self._loader = self._loader or self._made(
+            _Training(self.files, self.augment.settings, self.plan.seed)
+        )
+        own = list(shares(self, epoch, rank=rank, ranks=ranks, start=start))
+        made = self._loader.bytes([(epoch, int(index)) for index in share] for share in own)
+        for share, images in zip(own, made, strict=True):
+            draws = self.augment.draws(self.plan.seed, epoch, share)
+            yield Batch(self.augment.streamed(self._there(images), draws), self._labels(share))
+
+    def testing(self, *, rank: int = 0, ranks: int = 1) -> Iterator[Batch]:
+        """A rank's pieces of all images, in their order, not varied.
+
+        Images that are not cropped come one at a time, for each has its own size; ten crops are (B, 10, C, h, w).
+        """
+        import numpy as np
+
+        size = self.plan.batch if self.view.crop else ranks
+        shares = [each for each in pieces(np.arange(len(self)), size, rank=rank, ranks=ranks) if len(each)]
+        made = self._made(_Testing(self.files, self.view)).bytes(
+            [(0, int(index)) for index in share] for share in shares
+        )
+        for share, images in zip(shares, made, strict=True):
+            yield Batch(self._tested(self._there(images)), self._labels(share))
+
+    def _tested(self, images: Tensor) -> Tensor:
+        if images.dim() == 4:
+            return self.augment.streamed(images, None)
+        views = self.augment.streamed(images.flatten(0, 1), None)
+        return views.reshape(images.shape)
+
+    def _made(self, images: _Training | _Testing) -> _Loader:
+        pinned = str(self.augment.device).startswith("cuda")
+        return _Loader(images, self.workers, pinned=pinned)
+
+    def _there(self, images: Tensor) -> Tensor:
+        """Bytes (..., H, W, C), as a worker made them, on the device as (..., C, H, W) in the memory format."""
+        moved = images.to(self.augment.device, non_blocking=True).movedim(-1, -3)
+        return moved if self.augment.channels_last else moved.contiguous()
+
+    def _labels(self, share: Indices) -> Tensor:
+        import torch
+
+        return self.files.labels[torch.from_numpy(share)].to(self.augment.device, non_blocking=True)
+
+
+def sampled(files: Files, view: View, *, most: int, workers: int = 0, batch: int = 64) -> Iterator[Tensor]:
+    """Bytes (B, C, h, w) of at most so many of the pictures, evenly spaced: for statistics."""
+    items = ([(0, int(index)) for index in share] for share in pieces(spaced(len(files), most), batch))
+    for images in _Loader(_Testing(files, view), workers, pinned=False).bytes(items):
+        yield images.movedim(-1, -3)
+
+
+def in_memory(files: Files, most: int = MOST_IN_MEMORY) -> Images:
+    """Pictures of one size, decoded. Raises `FileError`: AS541 where they differ in size or are too many."""
+    import torch
+
+    first = files.decode(0)
+    if first.numel() * len(files) > most:
+        message = f"{len(files):,} pictures of {tuple(first.shape)} take more than {most:,} bytes of memory"
+        raise file_error(files.paths.folder, "AS541", message, hint="a recipe that resizes streams them")
+    pixels = torch.empty((len(files), *first.shape), dtype=torch.uint8)
+    for place in range(len(files)):
+        picture = files.decode(place)
+        if picture.shape != first.shape:
+            message = f"this picture is {tuple(picture.shape)}, and others are {tuple(first.shape)}"
+            hint = "pictures of several sizes need a recipe that resizes them"
+            raise file_error(files.paths[place], "AS541", message, hint=hint)
+        pixels[place] = picture
+    return Images(files.name, pixels, files.labels, files.classes)
