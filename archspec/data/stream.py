@@ -106,19 +106,10 @@ class _Loader:
 
     def __init__(self, images: _Training | _Testing, workers: int, *, pinned: bool) -> None:
         import torch
-
-        self.items = _Items()
-        with warnings.catch_warnings():
-            # how many workers there are is the user's choice
-            warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
-            self.loader: Any = self._made(torch.Generator(), images, workers, pinned=pinned)
-
-    def _made(
-        self, seeds: torch.Generator, images: _Training | _Testing, workers: int, *, pinned: bool
-    ) -> Any:
         from torch.utils.data import DataLoader
 
-        return DataLoader(
+        self.items = _Items()
+        self.loader: Any = DataLoader(
             images,  # type: ignore[arg-type]
             batch_sampler=self.items,
             collate_fn=_same,
@@ -127,13 +118,17 @@ class _Loader:
             worker_init_fn=_started,
             prefetch_factor=_AHEAD if workers else None,
             persistent_workers=workers > 0,
-            generator=seeds,  # or each epoch would take a number from torch's own, on which dropout depends
+            generator=torch.Generator(),  # or each epoch would take a number from torch's own, on which dropout depends
         )
 
     def bytes(self, items: Iterable[list[Item]]) -> Iterator[Tensor]:
         """A batch for each list of items. Raises `FileError` for a picture that cannot be read."""
         self.items.next = items
-        for made in self.loader:
+        with warnings.catch_warnings():
+            # how many workers there are is the user's choice
+            warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
+            batches = iter(self.loader)
+        for made in batches:
             if isinstance(made, tuple):
                 raise FileError(made)
             yield made

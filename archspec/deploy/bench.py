@@ -68,6 +68,8 @@ class Row:
     @property
     def quartiles(self) -> tuple[float, float]:
         """Between which half of the runs lie."""
+        if len(self.seconds) == 1:
+            return self.seconds[0], self.seconds[0]
         low, _, high = quantiles(self.seconds, n=4, method="inclusive")
         return low, high
 

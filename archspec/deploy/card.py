@@ -161,8 +161,8 @@ def _fenced(text: str, language: str) -> str:
 
 
 def write_beside(architecture: Architecture, exported: Exported, folder: Path) -> None:
-    """Writes `model.report.json` and `model.md` into the folder of a finished `model.onnx`."""
+    """Writes `model.report.json` and `model.card.md` into the folder of a finished `model.onnx`."""
     document = json.dumps(report(architecture, exported, folder), indent=2)
     stem = exported.path.stem
     (folder / f"{stem}.report.json").write_text(document + "\n", encoding="utf-8")
-    (folder / f"{stem}.md").write_text(card(architecture, exported, folder), encoding="utf-8")
+    (folder / f"{stem}.card.md").write_text(card(architecture, exported, folder), encoding="utf-8")

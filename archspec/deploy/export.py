@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -35,6 +35,8 @@ Precision = Literal["fp32", "fp16", "int8"]
 FORM = "archspec.form"
 GRAPH = "archspec.graph_sha256"
 PRECISION = "archspec.precision"
+LEAST_APART = 1024
+"""Bytes of a tensor that is worth a place in the second file."""
 MOST_INLINE = 2 * 10**9
 """Bytes of weights that one protobuf can hold; past them they go to a second file."""
 
@@ -170,9 +172,6 @@ def export(
         for extra in extras:
             extra(exported, folder)
         move(folder, target.parent)
-    if len(exported.sizes) == 1:
-        # what an older file of this name kept its weights in
-        target.with_name(f"{target.name}.data").unlink(missing_ok=True)
     return exported
 
 
@@ -196,12 +195,17 @@ def _shape(value: Any) -> Value:
 @contextmanager
 def staging(target: Path) -> Iterator[Path]:
     """A folder on the target's file system that is gone afterwards, whatever happens."""
+    made = [each for each in (target.parent, *target.parent.parents) if not each.exists()]
     target.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    # not the whole name, which may be as long as names can be
+    folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name[:32]}."))
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # those that are not empty hold the file
+            for each in made:
+                each.rmdir()
 
 
 def move(folder: Path, home: Path) -> None:
@@ -218,9 +222,11 @@ def _store(model: ModelProto, path: Path, *, external: bool) -> None:
         # a copy, because the weights are taken out of what is saved
         copy = onnx.ModelProto()
         copy.CopyFrom(model)
-        onnx.save_model(
-            copy, path, save_as_external_data=True, location=f"{path.name}.data", size_threshold=1024
-        )
+        for tensor in copy.graph.initializer:
+            if len(tensor.raw_data) >= LEAST_APART:
+                onnx.external_data_helper.set_external_data(tensor, f"{path.name}.data")
+        # with `location`, onnx looks for that file in the folder the program runs in, and fails if it is there
+        onnx.save_model(copy, path)
     else:
         with path.open("wb") as stream:
             store(model, stream)

@@ -33,7 +33,7 @@ def found(names: Sequence[str]) -> list[str]:
     """
     files: list[str] = []
     for name in names:
-        if name == STDIN or not Path(name).is_dir():
+        if name in (STDIN, "") or not Path(name).is_dir():  # Path("") is this folder
             files.append(name)
             continue
         inside = list(_inside(Path(name)))

@@ -57,9 +57,12 @@ class OnnxRunner:
     def __init__(self, path: Path, threads: int | None = None) -> None:
         self.name = str(path)
         self._session = open_session(path, threads=threads)
-        self.metadata: Mapping[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
-        self.input = self._taken()
-        self._output = self._session.get_outputs()[0].name
+        try:
+            self.metadata: Mapping[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
+            self.input = self._taken()
+            self._output = self._session.get_outputs()[0].name
+        except UnicodeDecodeError as error:
+            raise self._error("it holds names or metadata that are not UTF-8") from error
 
     def _taken(self) -> Input:
         inputs = self._session.get_inputs()

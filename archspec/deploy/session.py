@@ -26,10 +26,13 @@ def open_session(
     if not optimise:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     source: Any = str(model) if isinstance(model, Path) else model
+    name = str(model) if isinstance(model, Path) else "the model"
     try:
+        name.encode()
         return ort.InferenceSession(source, options, providers=list(providers or ("CPUExecutionProvider",)))
+    except UnicodeEncodeError as error:
+        raise file_error(name, "AS511", "onnxruntime opens no file whose name is not UTF-8") from error
     except Exception as error:  # onnxruntime has an exception class for every kind of failure
-        name = str(model) if isinstance(model, Path) else "the model"
         raise file_error(name, "AS511", f"onnxruntime does not take it: {_first_line(error)}") from error
 
 

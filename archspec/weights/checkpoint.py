@@ -131,6 +131,11 @@ def _refused(file: str, error: Exception) -> Exception:
         name = (found[1] or found[2])[:100]
         message = f"the file wants to run {name}, and only tensors are read from it; nothing was run"
         return file_error(file, "AS502", message, hint=_SAFER)
+    if "Unsupported operand" in text:
+        message = (
+            "this is a pickle of Python's own, and torch cannot read it without running it; it was not run"
+        )
+        return file_error(file, "AS501", message, hint=_SAFER)
     why = (text.strip().splitlines() or [""])[-1][:200] or type(error).__name__
     return file_error(file, "AS501", f"torch cannot read the checkpoint: {why}")
 

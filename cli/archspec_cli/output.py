@@ -65,8 +65,9 @@ def emit_json(document: dict[str, Any]) -> None:
 
 def fail(message: str, hint: str = "") -> NoReturn:
     """The user's mistake: said, and exit code 2."""
-    text = f"error: {message}" + (f"\n  = help: {hint}" if hint else "")
-    sys.stderr.write("\n".join(reports.sanitize(line) for line in text.split("\n")) + "\n")
+    # one line each: a line feed in a file's name begins none
+    text = f"error: {reports.sanitize(message)}" + (f"\n  = help: {reports.sanitize(hint)}" if hint else "")
+    sys.stderr.write(f"{text}\n")
     raise SystemExit(2)
 
 

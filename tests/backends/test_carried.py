@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import tomllib
 from typing import Any
 
@@ -15,7 +16,7 @@ from archspec.backends.source.carried import TITLE, carried_spec, spec_lines
 from archspec.backends.source.layout import WIDTH
 from archspec.spec.documents import parse
 from archspec.spec.load import resolve
-from tests.conftest import SPECS, architecture
+from tests.conftest import ROOT, SPECS, architecture
 from tests.strategies import specs
 
 # TOML is UTF-8, which has no surrogates
@@ -94,3 +95,18 @@ def test_generated_files_carry_a_spec_of_the_same_function(spec: str) -> None:
     again = compiled(resolve(parse(found.encode(), "carried.toml", None)))
     assert again.hash == one.hash
     assert archspec.source(again) == text
+
+
+def test_what_a_description_says_is_not_taken_for_the_spec() -> None:
+    about = f"{'x' * 84} {TITLE} {'y' * 84}"  # wrapped, its middle is a line of its own
+    one = archspec.load(ROOT / SPECS[0], settings=[f'about="{about}"'])
+    text = archspec.source(one)
+    assert text.count(f"\n{TITLE}\n") == 2
+    assert carried(text)["about"] == about
+
+
+def test_long_files_are_read_in_time_to_their_length() -> None:
+    text = "\n".join(["", TITLE, "# a = 1", *(["#: " + "x" * 80] * 40_000), ""])
+    start = time.perf_counter()
+    assert len(carried_spec(text) or "") > 3 * 10**6
+    assert time.perf_counter() - start < 1

@@ -125,3 +125,24 @@ def test_output_is_utf_8_whatever_the_locale_says(folder: Path) -> None:
         assert (run.returncode, "internal error" in run.stderr) == (0, False)
     assert python("-m", "archspec", "build", "wide.toml", "-o", "wide.py", folder=folder).returncode == 0
     ast.parse((folder / "wide.py").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-"])
+@pytest.mark.parametrize(
+    ("command", "code"), [("check good.toml --json", 0), ("check -", 1), ("predict - -m none.onnx", 2)]
+)
+def test_closed_streams_are_no_bug_of_ours(closed: str, command: str, code: int, folder: Path) -> None:
+    line = f"{sys.executable} -m archspec {command} {closed}"
+    done = subprocess.run(["sh", "-c", line], cwd=folder, input=b"", capture_output=True, check=False)
+    assert done.returncode == code
+    assert b"internal error" not in done.stderr
+
+
+def test_an_interrupt_in_the_import_of_an_extension_is_an_interrupt(folder: Path) -> None:
+    code = (
+        "import sys, archspec_cli; from archspec_cli.commands import show\n"
+        "def importing(*_, **__): raise ImportError('initialization failed') from KeyboardInterrupt()\n"
+        "show.load = importing; sys.argv = ['archspec', 'show', 'good.toml']; archspec_cli.main()"
+    )
+    done = python("-c", code, folder=folder)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

@@ -62,6 +62,7 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.save({**tensors, "fc.bias": tensors["fc.bias"].long()}, folder / "whole.pth")
     torch.save({**tensors, "fc.bias": tensors["fc.bias"] * float("nan")}, folder / "nan.pth")
     (folder / "greedy.pth").write_bytes(pickle.dumps({"fc.bias": Greedy()}, protocol=2))
+    (folder / "plain.pkl").write_bytes(pickle.dumps({"fc.bias": Greedy()}))
     write_weights(folder / "ours.safetensors", initial(good), provenance.stamp(good))
     write_weights(folder / "other.safetensors", initial(other), provenance.stamp(other))
     for name in ("theirs.pth", "ours.safetensors"):
@@ -131,6 +132,7 @@ def test_two_imports_give_equal_bytes(typed: Cli) -> None:
         (["half-theirs.pth"], ["AS501"]),
         (["half-ours.safetensors"], ["AS501"]),
         (["greedy.pth"], ["AS502"]),
+        (["plain.pkl"], ["AS501", "pickle"]),
         (["few.pth"], ["AS503", "fc.bias"]),
         (["short.pth"], ["AS504", "fc.bias"]),
         (["whole.pth"], ["AS505", "fc.bias"]),

@@ -221,6 +221,13 @@ def test_json_holds_every_sample(run: Callable[..., tuple[int, str, str]]) -> No
     assert document["machine"]["onnxruntime"] == sys.modules["onnxruntime"].__version__
 
 
+def test_one_run_is_a_measurement(run: Callable[..., tuple[int, str, str]]) -> None:
+    assert run("cifar/resnet20", engines=["eager"], runs=1)[0] == 0
+    code, out, _ = run("cifar/resnet20", engines=["eager"], runs=1, as_json=True)
+    row = json.loads(out)["rows"][0]
+    assert (code, row["quartiles"]) == (0, [row["latency"]] * 2)
+
+
 @pytest.mark.parametrize("batches", ["", "0", "-1", "1,", "1;2", "x", "99999", "1e3", "²"])
 def test_batch_sizes_are_whole_numbers(batches: str, run: Callable[..., tuple[int, str, str]]) -> None:
     code, out, err = run("cifar/resnet20", batches=batches)

@@ -260,6 +260,9 @@ def test_a_broken_picture_among_good_ones_is_a_finding(typed: Cli) -> None:
         (["none.png", "-m", "net.onnx"], "AS521"),
         (["a\n\x1b[31m.png", "-m", "net.onnx"], "AS521"),
         (["empty", "-m", "net.onnx"], "without pictures"),
+        (["", "-m", "net.onnx"], "no such file"),
+        (["pics", "-m", "b\udcff.onnx"], "not UTF-8"),
+        (["pics", "-m", "odd.onnx"], "not UTF-8"),
         (["-", "-m", "net.onnx"], "the file is empty"),
         (["-", "-", "-m", "net.onnx"], "once"),
         (["pics", "-m", "none.onnx"], "AS511"),
@@ -273,6 +276,7 @@ def test_a_broken_picture_among_good_ones_is_a_finding(typed: Cli) -> None:
     ids=lambda value: ascii(" ".join(value)) if isinstance(value, list) else "",
 )
 def test_what_cannot_be_predicted_is_a_mistake(typed: Cli, arguments: list[str], said: str) -> None:
+    Path("odd.onnx").write_bytes(Path("net.onnx").read_bytes().replace(b'"bilinear"', b'"\xffilinear"'))
     refused(typed("predict", *arguments), said)
     told = typed("predict", *arguments, "--json").harmless()
     assert told.code == 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,21 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 import archspec
 from archspec import provenance
 from archspec.backends.onnx.write import Form
 from archspec.deploy.export import FORM, GRAPH, PRECISION, Order, export, graph_digest
 from archspec.deploy.proof import initial
-from archspec.deploy.verify import MAX_SOURCE, verify_model, verify_source
+from archspec.deploy.verify import verify_model
 from archspec.errors import FileError
 from archspec.preprocessing import PRESETS
 from archspec.weights.files import read_weights, write_weights
 from tests.cli.running import GOOD, cli
 from tests.cli.test_deploy_commands import material, refused, typed
-from tests.conftest import SPECS, architecture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,13 +42,6 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Architecture:
 
 
 @pytest.fixture
-def source(good: Architecture, tmp_path: Path) -> Path:
-    path = tmp_path / "good.py"
-    path.write_text(archspec.source(good))
-    return path
-
-
-@pytest.fixture
 def model(material: Path, tmp_path: Path) -> Path:
     path = tmp_path / "net.onnx"
     path.write_bytes((material / "net.onnx").read_bytes())
@@ -63,92 +52,6 @@ def failing(checks: list[Check]) -> list[str]:
     assert checks
     assert all(check.detail for check in checks)
     return [check.name for check in checks if not check.ok]
-
-
-# generated source
-
-
-@pytest.mark.parametrize("spec", SPECS)
-def test_every_generated_file_is_recognised(spec: str, tmp_path: Path) -> None:
-    (tmp_path / "net.py").write_text(archspec.source(architecture(spec)))
-    checks = verify_source(tmp_path / "net.py")
-    assert failing(checks) == []
-    assert [check.name for check in checks] == ["spec", "function", "source"]
-    assert architecture(spec).hash in checks[1].detail
-
-
-def _line(text: str, part: str) -> int:
-    return next(place for place, line in enumerate(text.split("\n"), 1) if part in line)
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "failed"),
-    [
-        ("x = self.relu(", "x = self.rely(", ["source"]),
-        ('"""', "''" + "'", ["source"]),
-        ("multiply-adds", "multiplies", ["source"]),
-        ("import torch", "import os; import torch", ["source"]),
-        ('# name = "good"', '# name = "bad"', ["source"]),
-        ("# n = 2", "# n = 3", ["function", "source"]),
-        ('# block = "basic"', '# block = "bottleneck"', ["function", "source"]),
-        ('# block = "basic"', '# block = "cubist"', ["spec"]),
-        ("# format = 1", "# format = ", ["spec"]),
-        ("# format = 1", '# extends = "other.toml"', ["spec"]),
-        ("# [params]", "# [[[[", ["spec"]),
-        ("\n# [head]", "\n\u2028# [head]", ["spec"]),
-    ],
-)
-def test_a_change_of_source_is_found(source: Path, old: str, new: str, failed: list[str]) -> None:
-    text = source.read_text()
-    assert old in text
-    source.write_text(text.replace(old, new, 1), encoding="utf-8")
-    checks = verify_source(source)
-    assert failing(checks) == failed
-    if failed == ["source"] and not old.startswith("#"):
-        assert f"line {_line(text, old.strip())} " in checks[-1].detail
-
-
-def test_lines_that_were_added_or_cut_are_found(source: Path) -> None:
-    text = source.read_text()
-    for other in (f"{text}\n", f"{text}import os\n", f"\ufeff{text}", text.rstrip(), f"# mine\n{text}"):
-        source.write_text(other, encoding="utf-8")
-        assert failing(verify_source(source)) == ["source"]
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"import torch\n", b"\xff\xfe\x00", bytes(MAX_SOURCE + 1)],
-    ids=["empty", "plain", "bytes", "long"],
-)
-def test_source_that_carries_nothing_is_refused(content: bytes, tmp_path: Path) -> None:
-    (tmp_path / "net.py").write_bytes(content)
-    with pytest.raises(FileError, match="AS507"):
-        verify_source(tmp_path / "net.py")
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
-@given(st.data())
-def test_whatever_happens_to_source_is_a_verdict(
-    source: Path, good: Architecture, data: st.DataObject
-) -> None:
-    whole = archspec.source(good).encode()
-    start = whole.index(b"# The spec, on its own:\n") + 24
-    place = data.draw(st.integers(0, len(whole)) | st.integers(start, len(whole)))
-    cut, put = data.draw(st.integers(0, 40)), data.draw(st.binary(max_size=8))
-    source.write_bytes(whole[:place] + put + whole[place + cut :])
-    with suppress(FileError):
-        failed = failing(verify_source(source))
-        # one more stage name, or one letter of it, is another spec, and this is what it prints
-        assert failed or place >= start or source.read_bytes() == whole
-
-
-def test_nothing_of_a_source_is_run(source: Path, tmp_path: Path) -> None:
-    source.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n{source.read_text()}")
-    assert failing(verify_source(source)) == ["source"]
-    assert not (tmp_path / "ran").exists()
-
-
-# ONNX
 
 
 @pytest.mark.parametrize(
@@ -210,8 +113,28 @@ def _wider(sound: onnx.ModelProto) -> None:
     sound.graph.initializer.add(name="extra", data_type=1, dims=[1], raw_data=bytes(4))
 
 
+def _opset(sound: onnx.ModelProto) -> None:
+    sound.opset_import[0].version = 19
+
+
+def _function(sound: onnx.ModelProto) -> None:
+    node = onnx.helper.make_node("Sigmoid", ["x"], ["y"])
+    sound.functions.append(
+        onnx.helper.make_function("other", "Relu", ["x"], ["y"], [node], [onnx.helper.make_opsetid("", 20)])
+    )
+    sound.opset_import.append(onnx.helper.make_opsetid("other", 1))
+
+
 @pytest.mark.parametrize(
-    ("change", "part"), [(_relu, "nodes"), (_pads, "nodes"), (_named, "outputs"), (_wider, "tensors")]
+    ("change", "part"),
+    [
+        (_opset, "operator sets"),
+        (_function, "operator sets"),
+        (_relu, "nodes"),
+        (_pads, "nodes"),
+        (_named, "outputs"),
+        (_wider, "tensors"),
+    ],
 )
 def test_a_graph_is_held_against_its_spec_whatever_its_digest_says(
     change: Callable[[onnx.ModelProto], None], part: str, model: Path
@@ -219,6 +142,8 @@ def test_a_graph_is_held_against_its_spec_whatever_its_digest_says(
     checks = verify_model(changed(model, change, sign=True))
     assert failing(checks) == ["graph"]
     assert f"its {part} are not those" in checks[-1].detail
+    if change in (_opset, _function):
+        return
     assert failing(verify_model(changed(model, lambda sound: _say(sound, GRAPH, "0" * 64)))) == [
         "digest",
         "graph",
@@ -261,11 +186,27 @@ def test_a_spec_of_another_function_is_found(key: str, value: str, model: Path) 
         '{"opset": "20"}',
         '{"softmax": true}',
         '{"surprise": 1}',
+        '{"opset": 15}',
+        '{"normalisation": {"a": 1}}',
+        '{"normalisation": [[1], [2]]}',
+        "null",
+        "5",
+        "[" * 50_000,
     ],
 )
-def test_a_form_that_was_not_written_is_found(form: str, model: Path) -> None:
+def test_a_form_that_was_not_written_is_found(form: str, model: Path, material: Path) -> None:
     checks = verify_model(changed(model, lambda sound: _say(sound, FORM, form)))
     assert failing(checks) == ["graph"]
+    assert failing(verify_model(model, read_weights(material / "w.safetensors"))) == ["graph"]
+
+
+@pytest.mark.parametrize("word", [b"archspec.labels", b'"bilinear"', b"basic"])
+def test_metadata_that_is_no_text_is_refused(word: bytes, model: Path) -> None:
+    content = model.read_bytes()
+    assert word in content
+    model.write_bytes(content.replace(word, b"\xff" + word[1:], 1))
+    with pytest.raises(FileError, match="AS511"):
+        verify_model(model)
 
 
 def test_int8_says_that_its_nodes_were_not_compared(model: Path) -> None:
@@ -296,6 +237,15 @@ def test_a_file_whose_second_file_is_gone_or_elsewhere_is_refused(good: Architec
     path.write_bytes(sound.SerializeToString())
     with pytest.raises(FileError, match="AS511"):
         verify_model(path)
+
+
+def test_a_second_file_is_replaced_with_the_first(
+    good: Architecture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # onnx looks for it in the folder that the program runs in
+    for _ in range(2):
+        export(good, initial(good), Path("m.onnx"), Order(external=True, prove=False))
+    assert failing(verify_model(Path("m.onnx"))) == []
 
 
 def test_foreign_files_are_sent_to_lift(model: Path) -> None:

@@ -33,16 +33,17 @@ def spec_lines(table: Mapping[str, Any]) -> list[Src]:
 
 def carried_spec(source: str) -> str | None:
     """The TOML that a generated file carries; None where it carries none."""
-    _, found, tail = source.partition(f"\n{TITLE}\n")
+    # the last: a description may hold such a line too
+    _, found, tail = source.rpartition(f"\n{TITLE}\n")
     if not found:
         return None
-    text = ""
+    parts = []
     for line in tail.split("\n"):
         if line.startswith(_GOES_ON):
-            text = f"{text[:-1]}{line.removeprefix(_GOES_ON)}\n"
+            parts.append(line.removeprefix(_GOES_ON))
         elif line.startswith(_START):
-            text += f"{line.removeprefix(_START)}\n"
-    return text
+            parts.append(f"\n{line.removeprefix(_START)}")
+    return "".join(parts).removeprefix("\n") + "\n"
 
 
 def _ascii(character: str) -> str:

@@ -13,6 +13,7 @@ from archspec.deploy.known import known
 from archspec.errors import file_error
 from archspec_cli.loading import load
 from archspec_cli.output import emit_json, fail, progress, say, steps, table, tell
+from archspec_cli.reports import sanitize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,14 +60,18 @@ def run(spec: str, asked: Asked, changes: list[str] | None, *, allow_outside: bo
     weights = _opened(asked.weights)
     tensors = _tensors(architecture, weights, asked)
     order = _order(architecture, weights, asked)
+    served: list[str] = []
     extras = [lambda done, folder: write_beside(architecture, done, folder)] if asked.report else []
+    if asked.triton is not None:
+        # last, and before the file is in its place: what Triton refuses is not left there
+        extras.append(lambda done, folder: served.append(_triton(asked, done, folder)))
     with steps(f"exporting {architecture.name}") as step:
         exported = export(architecture, tensors, target, order, say=step, extras=extras)
-    served = _triton(asked, exported)
     if as_json:
-        emit_json({**report(architecture, exported, target.parent), "path": str(target), "triton": served})
+        where = {"path": str(target), "triton": served[0] if served else None}
+        emit_json({**report(architecture, exported, target.parent), **where})
     else:
-        beside = [target.with_suffix(end) for end in (".report.json", ".md")] if asked.report else []
+        beside = [target.with_suffix(end) for end in (".report.json", ".card.md")] if asked.report else []
         tell(_human(exported, served, beside))
 
 
@@ -76,11 +81,20 @@ def _target(architecture: Architecture, asked: Asked) -> Path:
         fail(f"{target} does not end in .onnx", f"-o {target.name}.onnx")
     if target.is_dir():
         fail(f"{target} is a folder", "-o names the file")
+    try:
+        str(target).encode()
+    except UnicodeEncodeError:
+        fail(f"{target} is not UTF-8, which models and reports are written in")
+    sources = [each for each in (asked.weights, asked.labels) if each is not None and each.exists()]
+    if target.exists() and any(target.samefile(each) for each in sources):
+        fail("the output would replace what it is made from")
     return target
 
 
 def _check_asked(architecture: Architecture, asked: Asked) -> None:
     """What would otherwise fail after the proof, or be passed over without a word."""
+    if asked.tolerance == float("inf"):
+        fail("a tolerance that everything meets proves nothing", "--no-proof")
     if asked.calibrate is not None and asked.precision != "int8":
         fail("--calibrate sets the scales of int8", "add --precision int8")
     if asked.force and asked.triton is None:
@@ -125,7 +139,7 @@ def _order(architecture: Architecture, weights: Weights | None, asked: Asked) ->
     if by is not None:
         layout = "NHWC" if asked.in_graph else "NCHW"
         by = by.model_copy(update={"layout": layout, "in_graph": asked.in_graph})
-    _check_labels(found, architecture)
+    _check_labels(found, architecture, asked)
     order = Order(
         form=asked.form,
         precision=asked.precision,
@@ -141,11 +155,11 @@ def _order(architecture: Architecture, weights: Weights | None, asked: Asked) ->
     return _calibrated(order, asked) if asked.precision == "int8" else order
 
 
-def _check_labels(found: Known, architecture: Architecture) -> None:
+def _check_labels(found: Known, architecture: Architecture, asked: Asked) -> None:
     classes = architecture.measure.output[0]
     if found.labels and len(found.labels) != classes:
         message = f"there are {len(found.labels)} labels for {classes} classes"
-        raise file_error(architecture.name, "AS522", message)
+        raise file_error(asked.labels or asked.weights or architecture.name, "AS522", message)
 
 
 def _calibrated(order: Order, asked: Asked) -> Order:
@@ -171,15 +185,15 @@ def _calibrated(order: Order, asked: Asked) -> Order:
     return replace(order, form=form_of(order), calibration=tuple(batches))
 
 
-def _triton(asked: Asked, exported: Exported) -> str | None:
-    if asked.triton is None:
-        return None
+def _triton(asked: Asked, exported: Exported, folder: Path) -> str:
     from archspec.deploy.triton import repository
 
-    return str(repository(asked.triton, exported.path.read_bytes(), exported.metadata, force=asked.force))
+    assert asked.triton is not None
+    model = (folder / exported.path.name).read_bytes()
+    return str(repository(asked.triton, model, exported.metadata, force=asked.force))
 
 
-def _human(exported: Exported, served: str | None, beside: list[Path]) -> str:
+def _human(exported: Exported, served: list[str], beside: list[Path]) -> str:
     said = exported.metadata
     lines = [
         f"wrote {exported.path}: {sum(exported.sizes.values()) / 2**20:.1f} MiB, {exported.nodes} nodes, "
@@ -188,14 +202,13 @@ def _human(exported: Exported, served: str | None, beside: list[Path]) -> str:
         *(f"wrote {each}" for each in beside),
         f"in: {_value(exported.input)}  out: {_value(exported.output)}",
     ]
-    if served is not None:
-        lines.append(f"wrote {served} for Triton")
+    lines += [f"wrote {home} for Triton" for home in served]
     proof = exported.proof
     if proof is None:
-        return "\n".join([*lines, "not proved: --no-proof"])
+        return "\n".join([*map(sanitize, lines), "not proved: --no-proof"])
     return "\n".join(
         [
-            *lines,
+            *map(sanitize, lines),
             "",
             table(
                 ["weights", "batch", "image", "worst absolute", "worst relative", "same class"],

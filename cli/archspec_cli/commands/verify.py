@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from archspec_cli.output import emit_json, fail, table, tell
+from archspec_cli.reports import sanitize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,4 +55,4 @@ def _record(file: Path, checks: Sequence[Check]) -> dict[str, object]:
 
 def _human(file: Path, checks: Sequence[Check]) -> str:
     rows = [[check.name, "ok" if check.ok else "FAILS", check.detail] for check in checks]
-    return f"{file}\n{table(['check', 'verdict', 'what'], rows, left=3)}"
+    return f"{sanitize(str(file))}\n{table(['check', 'verdict', 'what'], rows, left=3)}"

@@ -19,6 +19,7 @@ from archspec.weights.origins import UnknownOriginError
 from archspec.weights.verify import verify_weights
 from archspec_cli.loading import load
 from archspec_cli.output import emit_json, fail, progress, say, table, tell
+from archspec_cli.reports import sanitize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -111,7 +112,7 @@ def _story(imported: Imported, output: Path, receipt: Path) -> str:
         ("wrote", f"{output} (tensors' SHA-256 {matched['sha256'][:12]})"),
         ("", str(receipt)),
     ]
-    story = "\n".join(f"{name:<8}  {text}" for name, text in lines if text)
+    story = "\n".join(f"{name:<8}  {sanitize(text)}" for name, text in lines if text)
     return "\n\n".join([story, *_unsure(imported.ambiguous, ran=imported.agreement is not None)])
 
 
@@ -259,7 +260,7 @@ def _looked(weights: Weights, found: dict[str, Any], *, everything: bool) -> str
         ("licence", _cut(found["license"] or "")),
         ("also", ", ".join(what for what in ("labels", "preprocessing") if found[f"has_{what}"])),
     ]
-    summary = "\n".join(f"{name:<8}  {text}" for name, text in lines if text)
+    summary = "\n".join(f"{name:<8}  {sanitize(text)}" for name, text in lines if text)
     rows = _layers(weights)
     shown = rows if everything else rows[:MOST_ROWS]
     more = (
@@ -333,4 +334,4 @@ def _verdict(file: Path, checks: Sequence[Check]) -> str:
     rows = [[each.name, "holds" if each.ok else "FAILS", each.detail] for each in checks]
     failed = sum(not each.ok for each in checks)
     end = f"{failed} of {len(checks)} checks fail." if failed else f"All {len(checks)} checks hold."
-    return f"{file}\n\n{table(['check', 'verdict', 'what was found'], rows, left=3)}\n\n{end}"
+    return f"{sanitize(str(file))}\n\n{table(['check', 'verdict', 'what was found'], rows, left=3)}\n\n{end}"

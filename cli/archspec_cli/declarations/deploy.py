@@ -74,7 +74,7 @@ def export(
         bool, typer.Option("--proof/--no-proof", help="Run the file against torch; else nothing is known.")
     ] = True,
     report: Annotated[
-        bool, typer.Option("--report", help="Write NAME.report.json and a model card NAME.md beside it.")
+        bool, typer.Option("--report", help="Write NAME.report.json and a model card NAME.card.md beside it.")
     ] = False,
     triton: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write Triton's model repository there too.")
