@@ -67,6 +67,8 @@ def recalled(metadata: Mapping[str, str], file: str, budget: Budget | None = Non
         raise file_error(file, "AS507", message) from error
     claimed = metadata.get(FUNCTION, "")
     if claimed != architecture.hash:
-        message = f"the file says function {claimed[:12] or 'nothing'}, but its spec has {architecture.hash[:12]}"
+        message = (
+            f"the file says function {claimed[:12] or 'nothing'}, but its spec has {architecture.hash[:12]}"
+        )
         raise file_error(file, "AS507", message, hint="one of the two was changed after it was written")
     return architecture

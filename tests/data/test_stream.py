@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from functools import partial
+from multiprocessing import active_children
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,6 +83,22 @@ def test_the_loader_leaves_torchs_own_numbers_alone(files: Files) -> None:
     before = torch.random.get_rng_state()
     list(feeds(files, PAPER()).train.training(0))
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_workers_outlive_a_signal_to_all_processes(files: Files) -> None:
+    """Their reader has to write a checkpoint, and not to die of its workers."""
+    feed = feeds(files, FACEBOOK("augment.colour=none"), batch=1, workers=1).train
+    expected = [batch.images for batch in feed.training(0)]
+    batches = feed.training(0)
+    made = [next(batches).images]
+    (worker,) = active_children()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        os.kill(worker.pid, each)
+    made += [batch.images for batch in batches]
+    assert all(torch.equal(one, other) for one, other in zip(made, expected, strict=True))
+    os.kill(worker.pid, signal.SIGTERM)
+    worker.join(10)
+    assert worker.exitcode == -signal.SIGTERM
 
 
 def test_batches_are_the_images_cut_one_by_one(files: Files) -> None:
@@ -244,7 +263,9 @@ def test_a_bad_picture_is_named_even_from_a_worker(tmp_path: Path, workers: int)
     bad = tmp_path / "b" / "b_1.png"
     bad.write_bytes(bad.read_bytes()[:300])
     files = pictures(tmp_path, "x", 3)
-    made = prepared(Splits(files, None, files), FACEBOOK(), Plan(2), Placement(workers=workers))
+    made = prepared(
+        Splits(files, None, files), FACEBOOK("augment.colour=none"), Plan(2), Placement(workers=workers)
+    )
     for act in (lambda: list(made.train.training(0)), lambda: list(made.test.testing())):
         with pytest.raises(FileError) as caught:
             act()
