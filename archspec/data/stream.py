@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from archspec.data.feed import Batch, shares
@@ -16,7 +17,6 @@ from archspec.errors import FileError, file_error
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    import torch
     from PIL.Image import Image
     from torch import Tensor
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 MOST_IN_MEMORY = 2**33
 _AHEAD = 2
+_GRACE = 60
+"""Seconds that a worker goes on after a SIGTERM."""
 
 Item = tuple[int, int]
 """An epoch and an index: all that what is drawn depends on."""
@@ -92,13 +94,31 @@ class _Items:
 
 
 def _started(_: int) -> None:
-    """In a worker: signals are for the process that reads from it, which tells it when to end."""
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, signal.SIG_IGN)
+    """In a worker: it works on while the process that reads from it answers the same signal with a checkpoint.
+
+    Schedulers signal every process of a job. A second SIGTERM, or the end of the grace, ends the worker; one whose
+    reader has died ends by itself.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "alarm"):
+        signal.signal(signal.SIGTERM, _last_orders)
+
+
+def _last_orders(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.alarm(_GRACE)
 
 
 def _same(values: Any) -> Any:
     return values
+
+
+@contextmanager
+def _unremarked() -> Iterator[None]:
+    """Without torch's opinion of the number of workers, which is the user's choice."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
+        yield
 
 
 class _Loader:
@@ -109,24 +129,24 @@ class _Loader:
         from torch.utils.data import DataLoader
 
         self.items = _Items()
-        self.loader: Any = DataLoader(
-            images,  # type: ignore[arg-type]
-            batch_sampler=self.items,
-            collate_fn=_same,
-            num_workers=workers,
-            pin_memory=pinned,
-            worker_init_fn=_started,
-            prefetch_factor=_AHEAD if workers else None,
-            persistent_workers=workers > 0,
-            generator=torch.Generator(),  # or each epoch would take a number from torch's own, on which dropout depends
-        )
+        with _unremarked():
+            self.loader: Any = DataLoader(
+                images,  # type: ignore[arg-type]
+                batch_sampler=self.items,
+                collate_fn=_same,
+                num_workers=workers,
+                pin_memory=pinned,
+                worker_init_fn=_started,
+                prefetch_factor=_AHEAD if workers else None,
+                persistent_workers=workers > 0,
+                # or each epoch would take a number from torch's own, on which dropout depends
+                generator=torch.Generator(),
+            )
 
     def bytes(self, items: Iterable[list[Item]]) -> Iterator[Tensor]:
         """A batch for each list of items. Raises `FileError` for a picture that cannot be read."""
         self.items.next = items
-        with warnings.catch_warnings():
-            # how many workers there are is the user's choice
-            warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
+        with _unremarked():
             batches = iter(self.loader)
         for made in batches:
             if isinstance(made, tuple):

@@ -116,7 +116,7 @@ def resized(images: Tensor, side: int, interpolation: Interpolation = "bilinear"
     size = (side, longer) if height <= width else (longer, side)
     if interpolation == "nearest":
         return interpolate(images, size, mode="nearest-exact")
-    values = interpolate(images.float(), size, mode=interpolation, antialias=False)
+    values = interpolate(images.float(), size, mode=interpolation, antialias=True)
     return values.round_().clamp_(0, 255).to(torch.uint8)
 
 
