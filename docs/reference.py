@@ -1,6 +1,7 @@
-"""Writes the key tables of `docs/spec.md` from the models of the spec language, so that they cannot drift.
+"""Writes the key tables of `docs/spec.md` and `docs/recipes.md` from the models, so that they cannot drift.
 
-`python docs/reference.py` rewrites the region between the two marks; `--check` exits 1 where it is not current.
+`python docs/reference.py` rewrites the region between the two marks of each; `--check` exits 1 where one is not
+current.
 """
 
 from __future__ import annotations
@@ -8,10 +9,13 @@ from __future__ import annotations
 import json
 import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from archspec.ir.ops import ActivationKind
+from archspec.recipes import models as recipes
+from archspec.recipes.schema import json_schema as recipe_schema
 from archspec.spec import models
 from archspec.spec.fields import NormKind
 from archspec.spec.schema import json_schema
@@ -19,7 +23,6 @@ from archspec.spec.schema import json_schema
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-PAGE = Path(__file__).with_name("spec.md")
 BEGIN = "<!-- begin: key tables, written by docs/reference.py -->"
 END = "<!-- end: key tables -->"
 
@@ -42,6 +45,19 @@ TABLES: tuple[tuple[type[BaseModel], str], ...] = (
     (models.Gate, "The layer `gate`"),
     (models.Norm, "The layer `norm`"),
     (models.Act, "The layer `act`"),
+)
+
+# the same of a recipe
+RECIPE_TABLES: tuple[tuple[type[BaseModel], str], ...] = (
+    (recipes.Recipe, "The top of the file"),
+    (recipes.Data, "`[data]`"),
+    (recipes.Augment, "`[augment]`"),
+    (recipes.Normalise, "`[normalise]`"),
+    (recipes.Optimiser, "`[optimiser]`"),
+    (recipes.Schedule, "`[schedule]`"),
+    (recipes.Warmup, "`[schedule.warmup]`"),
+    (recipes.Train, "`[train]`"),
+    (recipes.Evaluation, "`[test]`"),
 )
 
 # lists of words that several keys share, each written once
@@ -67,34 +83,64 @@ IMPLIED: dict[tuple[str, str], str] = {
     ("Pool", "stride"): "`size`",
     ("Pool", "padding"): "`(size - 1) // 2` or `0`",
     ("Pool", "output"): "`1`, without a size",
+    ("Augment", "resize"): "as it is",
+    ("Augment", "area"): "the whole image",
+    ("Augment", "crop"): "the whole image",
+    ("Schedule", "period"): "required by `every`",
+    ("Schedule", "warmup"): "no warm-up",
+    ("Evaluation", "crop"): "the whole image",
 }
 
 
-def tables() -> str:
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page, the tables it shows, and the language they are of."""
+
+    file: Path
+    tables: tuple[tuple[type[BaseModel], str], ...]
+    extra: dict[str, Any]
+    words: bool = False
+
+    @property
+    def root(self) -> type[BaseModel]:
+        """The whole file's model."""
+        return self.tables[0][0]
+
+
+HERE = Path(__file__).parent
+PAGES = (
+    Page(HERE / "spec.md", TABLES, json_schema()["properties"], words=True),
+    Page(HERE / "recipes.md", RECIPE_TABLES, recipe_schema()["properties"]),
+)
+
+
+def tables(page: Page) -> str:
     """The marked region: one table of keys for each table of the language. Raises `KeyError` where one is missing."""
-    known = {model.__name__ for model, _ in TABLES}
-    missing = sorted({*models.Spec.model_json_schema()["$defs"], "Spec"} ^ known)
+    known = {model.__name__ for model, _ in page.tables}
+    missing = sorted({*page.root.model_json_schema()["$defs"], page.root.__name__} ^ known)
     if missing:
         raise KeyError(f"TABLES and the models differ: {', '.join(missing)}")
     lists = [
         f"### {heading}\n\n{', '.join(f'`{json.dumps(word)}`' for word in words)}."
-        for words, (_, _, heading) in WORDS.items()
+        for words, (_, _, heading) in (WORDS if page.words else {}).items()
     ]
-    return "\n\n".join([*(_table(model, heading) for model, heading in TABLES), *lists]) + "\n"
+    return "\n\n".join([*(_table(page, model, heading) for model, heading in page.tables), *lists]) + "\n"
 
 
-def _table(model: type[BaseModel], heading: str) -> str:
-    schema = models.Spec.model_json_schema()
-    own = schema if model is models.Spec else schema["$defs"][model.__name__]
+def _table(page: Page, model: type[BaseModel], heading: str) -> str:
+    schema = page.root.model_json_schema()
+    own = schema if model is page.root else schema["$defs"][model.__name__]
     rows = [
         f"| `{key}` | {_type(own['properties'][key])} | {_default(model, key)} | {_cell(field.description or '')} |"
         for key, field in model.model_fields.items()
     ]
-    if model is models.Spec:
-        # two keys are read before the models see a spec, so they stand in the JSON Schema alone
-        properties = json_schema()["properties"]
-        rows.insert(0, f"| `extends` | file | no base | {_cell(properties['extends']['description'])} |")
-        rows.append(f"| `stage` | tables by name | `{{}}` | {_cell(properties['stage']['description'])} |")
+    if model is page.root:
+        # some keys are read before the models see a file, so they stand in the JSON Schema alone
+        rows.insert(0, f"| `extends` | file | no base | {_cell(page.extra['extends']['description'])} |")
+        if "stage" in page.extra:
+            rows.append(
+                f"| `stage` | tables by name | `{{}}` | {_cell(page.extra['stage']['description'])} |"
+            )
     about = (model.__doc__ or "").strip()
     head = [f"### {heading}", "", about, "", "| key | type | default | meaning |", "|---|---|---|---|"]
     return "\n".join([*head, *rows])
@@ -155,12 +201,27 @@ def _one(schema: dict[str, Any]) -> str:
         case "string":
             return "text" if "maxLength" in schema else "name"
         case "array" if "prefixItems" in schema:
-            return "[size, size]"
+            return _pair(schema["prefixItems"])
+        case "array" if "minItems" in schema:
+            return _pair([schema["items"]])
+        case "array" if schema["items"].get("type") in ("integer", "number"):
+            return f"array of {_type(schema['items']).replace('number', 'numbers', 1)}"
         case "array":
             return "array of stages" if schema["items"] == {"$ref": "#/$defs/Stage"} else "array of layers"
         case "object" if "patternProperties" in schema:
-            return "tables by name" if "$ref" in str(schema["patternProperties"]) else "sizes by name"
+            return _by_name(schema["patternProperties"])
     return "table" if "$ref" in schema else "name"
+
+
+def _pair(items: list[dict[str, Any]]) -> str:
+    kind = _type(items[0])
+    return "[size, size]" if kind == "size" else f"two of: {kind}"
+
+
+def _by_name(patterns: dict[str, Any]) -> str:
+    if "$ref" in str(patterns):
+        return "tables by name"
+    return "text by name" if "maxLength" in str(patterns) else "sizes by name"
 
 
 def _range(schema: dict[str, Any]) -> str:
@@ -175,25 +236,27 @@ def _cell(text: str) -> str:
     return re.sub(r"\s+", " ", text).replace("|", r"\|")
 
 
-def page(text: str) -> str:
+def rewritten(page: Page, text: str) -> str:
     """The page with its region rewritten."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise SystemExit(f"{PAGE.name} lacks the marks {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{tables()}\n{END}{after}"
+        raise SystemExit(f"{page.file.name} lacks the marks {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n\n{tables(page)}\n{END}{after}"
 
 
 def main(arguments: list[str]) -> int:
-    """Rewrites the page, or says whether it is current."""
-    text = PAGE.read_text(encoding="utf-8")
-    wanted = page(text)
-    if "--check" in arguments:
-        if text != wanted:
-            sys.stderr.write(f"{PAGE.name} is not current: run docs/reference.py\n")
-        return int(text != wanted)
-    PAGE.write_text(wanted, encoding="utf-8")
-    return 0
+    """Rewrites the pages, or says whether they are current."""
+    stale = 0
+    for page in PAGES:
+        text = page.file.read_text(encoding="utf-8")
+        wanted = rewritten(page, text)
+        stale += text != wanted
+        if "--check" not in arguments:
+            page.file.write_text(wanted, encoding="utf-8")
+        elif text != wanted:
+            sys.stderr.write(f"{page.file.name} is not current: run docs/reference.py\n")
+    return int("--check" in arguments and stale > 0)
 
 
 if __name__ == "__main__":

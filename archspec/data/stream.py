@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import signal
 import warnings
 from contextlib import contextmanager
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from archspec.data.feed import Batch, shares
@@ -29,8 +32,6 @@ if TYPE_CHECKING:
 
 MOST_IN_MEMORY = 2**33
 _AHEAD = 2
-_GRACE = 60
-"""Seconds that a worker goes on after a SIGTERM."""
 
 Item = tuple[int, int]
 """An epoch and an index: all that what is drawn depends on."""
@@ -93,20 +94,28 @@ class _Items:
         yield from self.next
 
 
-def _started(_: int) -> None:
-    """In a worker: it works on while the process that reads from it answers the same signal with a checkpoint.
+@cache
+def _over() -> Any:
+    """A byte that this process and its workers share: 1 once this process is at its end."""
+    from multiprocessing.sharedctypes import RawValue
 
-    Schedulers signal every process of a job. A second SIGTERM, or the end of the grace, ends the worker; one whose
-    reader has died ends by itself.
+    byte = RawValue("b", 0)
+    atexit.register(setattr, byte, "value", 1)
+    return byte
+
+
+def _started(over: Any, _: int) -> None:
+    """In a worker: it works on while the process that reads from it answers a signal with a checkpoint.
+
+    Terminals and schedulers signal every process of a job. A worker ends when its reader does, or says so.
     """
+
+    def asked(*_: object) -> None:
+        if over.value:
+            os._exit(0)
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "alarm"):
-        signal.signal(signal.SIGTERM, _last_orders)
-
-
-def _last_orders(*_: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.alarm(_GRACE)
+    signal.signal(signal.SIGTERM, asked)
 
 
 def _same(values: Any) -> Any:
@@ -136,7 +145,7 @@ class _Loader:
                 collate_fn=_same,
                 num_workers=workers,
                 pin_memory=pinned,
-                worker_init_fn=_started,
+                worker_init_fn=partial(_started, _over()),
                 prefetch_factor=_AHEAD if workers else None,
                 persistent_workers=workers > 0,
                 # or each epoch would take a number from torch's own, on which dropout depends

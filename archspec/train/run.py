@@ -17,6 +17,7 @@ from archspec.data.prepare import Placement, prepared
 from archspec.data.sets import held_out
 from archspec.errors import file_error
 from archspec.train.checkpoint import CHECKPOINTS, Snapshot, keep, newest, of_step, save
+from archspec.train.contenders import DATA, RECIPE
 from archspec.train.loop import Progress, Terms, Trainer
 from archspec.train.metrics import Metrics
 from archspec.train.scores import Tally
@@ -87,6 +88,8 @@ class _Run:
         self.stamp = {
             **provenance.stamp(job.architecture),
             provenance.ORIGIN: f"archspec train, {job.recipe.name}",
+            RECIPE: job.recipe.text(),
+            DATA: job.splits.test.name,
         }
         self.images, self.seconds = 0, 0.0
         self.asked_to_stop = False

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from functools import partial
 from multiprocessing import active_children
 from typing import TYPE_CHECKING, Any
@@ -96,9 +98,33 @@ def test_workers_outlive_a_signal_to_all_processes(files: Files) -> None:
         os.kill(worker.pid, each)
     made += [batch.images for batch in batches]
     assert all(torch.equal(one, other) for one, other in zip(made, expected, strict=True))
-    os.kill(worker.pid, signal.SIGTERM)
+    assert worker.is_alive()
+    del feed, batches
     worker.join(10)
-    assert worker.exitcode == -signal.SIGTERM
+    assert worker.exitcode == 0
+
+
+ABANDONED = """
+import sys
+from pathlib import Path
+from archspec.data.folders import pictures
+from archspec.data.order import Plan
+from archspec.data.prepare import Placement, prepared
+from archspec.data.sets import Splits
+from archspec.recipes.load import load_recipe
+files = pictures(Path(sys.argv[1]), "x", 3)
+recipe = load_recipe("torchvision-imagenet", ["augment.crop=8", "test.crop=8", "test.sizes=[9]"]).recipe
+batches = prepared(Splits(files, None, files), recipe, Plan(1), Placement(workers=2)).train.training(0)
+next(batches)
+sys.exit(75)
+"""
+
+
+def test_a_process_that_ends_amid_an_epoch_ends_at_once(tmp_path: Path) -> None:
+    classes_of(tmp_path, ("a", "b"), 10)
+    command = [sys.executable, "-c", ABANDONED, str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stderr) == (75, "")
 
 
 def test_batches_are_the_images_cut_one_by_one(files: Files) -> None:

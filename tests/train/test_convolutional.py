@@ -12,12 +12,11 @@ from torch import nn
 import archspec
 from archspec.train.convolutional import fully_convolutional
 from archspec.train.scores import Untestable
+from tests.train.nets import HEADS, TOP, VGG, load, net, normal, pixels
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-
-from tests.train.nets import HEADS, TOP, VGG, load, net, normal, pixels
 
 REFUSED = {
     "fixed pool": (VGG + '[head]\nlayers = [{ pool = "average", output = 3 }, { linear = 7 }]\n', "one size"),
@@ -35,9 +34,6 @@ REFUSED = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("specs")
-
-
-# fully convolutional
 
 
 @pytest.mark.parametrize("head", HEADS)

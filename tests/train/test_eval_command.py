@@ -25,14 +25,13 @@ from archspec.train.contenders import DATA, RECIPE, Asked, contender, normalisat
 from archspec.train.evaluate import Panel, prepared
 from archspec.train.views import View, scales, single, ten
 from archspec.weights.files import write_weights
+from tests.train.nets import HEADS, Gallery, Net, load, net
 from tests.weights.making import trained
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-
-from tests.train.nets import HEADS, Gallery, Net, load, net
 
 PREPARED = Preprocessing(size=(16, 16), mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.25))
 BY_PIXEL = """\

@@ -16,21 +16,17 @@ from archspec.train.convolutional import fully_convolutional
 from archspec.train.evaluate import Panel, device_named, evaluate, normalised, placed, prepared
 from archspec.train.scores import Untestable
 from archspec.train.views import View, resized, scales, single, ten
+from tests.train.nets import Gallery, labels, net, normal, pixels
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from archspec.train.scores import Average
 
-from tests.train.nets import Gallery, labels, net, normal, pixels
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("specs")
-
-
-# views
 
 
 def loop(networks: list[nn.Module], images: list[Tensor], average: Average, side: int | None) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from archspec.deploy.card import report, write_beside
 from archspec.deploy.export import Exported, Order, export, form_of
 from archspec.deploy.known import known
 from archspec.errors import file_error
+from archspec.lift.files import is_weights
 from archspec_cli.loading import load
 from archspec_cli.output import emit_json, fail, progress, say, steps, table, tell
 from archspec_cli.reports import sanitize
@@ -54,7 +55,11 @@ class Asked:
 
 
 def run(spec: str, asked: Asked, changes: list[str] | None, *, allow_outside: bool, as_json: bool) -> None:
-    architecture = load(spec, changes, allow_outside=allow_outside)
+    if asked.weights is None and is_weights(Path(spec)):
+        asked = replace(asked, weights=Path(spec))
+        architecture = _carried(Path(spec), changes)
+    else:
+        architecture = load(spec, changes, allow_outside=allow_outside)
     target = _target(architecture, asked)
     _check_asked(architecture, asked)
     weights = _opened(asked.weights)
@@ -73,6 +78,18 @@ def run(spec: str, asked: Asked, changes: list[str] | None, *, allow_outside: bo
     else:
         beside = [target.with_suffix(end) for end in (".report.json", ".card.md")] if asked.report else []
         tell(_human(exported, served, beside))
+
+
+def _carried(path: Path, changes: list[str] | None) -> Architecture:
+    """The architecture that a weights file says it is of."""
+    from archspec.weights.files import read_weights
+
+    if changes:
+        fail("--set is for a SPEC, and these weights carry theirs")
+    architecture = provenance.recalled(read_weights(path).metadata, str(path))
+    if architecture is None:
+        fail(f"{path} does not say which spec it is of", f"archspec export SPEC --weights {path}")
+    return architecture
 
 
 def _target(architecture: Architecture, asked: Asked) -> Path:
@@ -164,8 +181,6 @@ def _check_labels(found: Known, architecture: Architecture, asked: Asked) -> Non
 
 def _calibrated(order: Order, asked: Asked) -> Order:
     """The order with the pictures that set the scales of int8."""
-    from dataclasses import replace
-
     import numpy as np
 
     from archspec.deploy.pictures import found

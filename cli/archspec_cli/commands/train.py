@@ -51,6 +51,9 @@ class Asked:
 
 def run(spec: str | None, asked: Asked, changes: list[str] | None, recipe_changes: list[str] | None) -> None:
     recipe = load_recipe(asked.recipe or asked.data or "digits", recipe_changes or ())
+    for name in ("ema", "precise_bn"):
+        if getattr(recipe.recipe.train, name):
+            fail(f"train.{name} is not there yet", f"--set-recipe train.{name}=0 trains without it")
     splits, place = _data(recipe, asked)
     architecture = _architecture(spec, splits, changes)
     _train(architecture, recipe, splits, asked, place)
@@ -144,7 +147,7 @@ def _train(
     tell(
         f"test accuracy {result.test.accuracy():.2%} after {result.steps:,} steps (the network of step "
         f"{result.tested_step:,}{chosen}); {result.images_per_second:,.0f} images/s\n"
-        f"next: archspec eval {folder}, or archspec export -w {folder}/checkpoints/step-{result.tested_step:08d}/"
+        f"next: archspec eval {folder}, or archspec export {folder}/checkpoints/step-{result.tested_step:08d}/"
         "model.safetensors"
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import Annotated
 
@@ -9,6 +10,29 @@ import typer
 
 from archspec_cli import options
 from archspec_cli.declarations.root import app
+
+
+class Crops(StrEnum):
+    """What of an image is looked at."""
+
+    SINGLE = "single"
+    TEN = "ten"
+    FULL = "full"
+
+
+class Split(StrEnum):
+    """Which part of a data set."""
+
+    TEST = "test"
+    VALIDATION = "validation"
+    TRAIN = "train"
+
+
+class Average(StrEnum):
+    """What is averaged over looks and networks."""
+
+    PROBABILITIES = "probabilities"
+    SCORES = "scores"
 
 
 @app.command()
@@ -93,3 +117,86 @@ def train(
         schedule(asked, set_recipe, as_json=json)
     else:
         run(spec, asked, set_, set_recipe)
+
+
+@app.command("eval")
+def evaluate(
+    checkpoints: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="CHECKPOINT...",
+            help="Runs' folders, or weights that carry a spec; several are an ensemble.",
+        ),
+    ],
+    *,
+    spec: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPEC", autocompletion=options.complete_spec, help="Of weights that carry none."
+        ),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", "-d", metavar="NAME", help="The data set; else that of the run.")
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option("--data-root", metavar="DIR", help="Where the data lie.")
+    ] = None,
+    split: Annotated[Split, typer.Option(help="Which part of it.")] = Split.TEST,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--recipe",
+            "-r",
+            metavar="NAME|FILE",
+            help="How images are held out, normalised and looked at; else that of the run.",
+        ),
+    ] = None,
+    preprocessing: options.Preprocessing = None,
+    crops: Annotated[
+        Crops | None, typer.Option(help="The middle, ten crops, or whole images, fully convolutional.")
+    ] = None,
+    crop: Annotated[int | None, typer.Option(min=1, max=16384, metavar="N", help="Side of a crop.")] = None,
+    sizes: Annotated[
+        str | None, typer.Option(metavar="N,N", help="Shorter sides; scores are averaged over all.")
+    ] = None,
+    flip: Annotated[bool, typer.Option("--flip", help="Look at mirror images too.")] = False,
+    batch: Annotated[int, typer.Option(min=1, max=65536, help="Images at a time.")] = 256,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    average: Annotated[
+        Average, typer.Option(help="What is averaged over looks and networks.")
+    ] = Average.PROBABILITIES,
+    allow_outside: options.AllowOutside = False,
+    json: options.Json = False,
+) -> None:
+    """Test trained networks: top-1 and top-5, class by class.
+
+    Images are looked at as the recipe says, or as the weights' preprocessing does. The paper compares by ten crops
+    (3.4); its best results are of whole images at five scales, which --crops full takes by default for 224x224.
+
+    \b
+    Examples:
+      archspec eval runs/resnet20
+      archspec eval resnet20.safetensors --data cifar10 --recipe cifar10-paper
+      archspec eval resnet50.safetensors --data imagenet --crops ten --sizes 256
+      archspec eval a.safetensors b.safetensors --data imagenet --crops full --sizes 224,256,384,480,640 --json
+    """
+    from archspec_cli.commands.eval import run
+
+    run(
+        checkpoints,
+        spec=spec,
+        data=data,
+        data_root=root,
+        split=split.value,
+        recipe=recipe,
+        preprocessing=preprocessing,
+        crops=crops.value if crops else None,
+        crop=crop,
+        sizes=sizes,
+        flip=flip,
+        batch=batch,
+        device=device,
+        average=average.value,
+        allow_outside=allow_outside,
+        as_json=json,
+    )
