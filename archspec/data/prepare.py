@@ -58,7 +58,7 @@ def prepared(splits: Splits, recipe: Recipe, plan: Plan, placement: Placement) -
     needed = needs_images(recipe.normalise) or (
         augmentation.colour == "pca" and splits.train.name != "imagenet"
     )
-    pictures = _shown(splits.test, _measured(augmentation, view), recipe.normalise.sample, placement.workers)
+    pictures = _shown(splits.train, _measured(augmentation, view), recipe.normalise.sample, placement.workers)
     statistics = measure(pictures) if needed else None
     shape = _shape(splits.train, augmentation)
     normalised = normaliser(recipe.normalise, statistics, shape[0])

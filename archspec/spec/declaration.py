@@ -69,19 +69,33 @@ class Declaration:
         return substitute(size, self.params)
 
     def short(self) -> dict[str, Any]:
-        """The spec on its own, as short as it can be said: no `extends`, no defaults, parameters with their values."""
+        """The spec on its own, as short as it can be said: no `extends`, no defaults, parameters with their values.
+
+        Blocks that nothing uses, and those that a built-in one equals, are left out.
+        """
         table = self.spec.model_dump(
-            mode="json", exclude_none=True, exclude_defaults=True, exclude={"depth", "params"}
+            mode="json", exclude_none=True, exclude_defaults=True, exclude={"depth", "params", "blocks"}
         )
         table["params"] = dict(self.params)
+        own = {name: block for name, block in sorted(self.spec.blocks.items()) if name in self._used()}
+        table["blocks"] = {
+            name: block.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+            for name, block in own.items()
+            if name not in library.block_names() or block != library.block(name)
+        }
         order = ("format", "name", "about", "params", *type(self.spec).model_fields)
         return {key: table[key] for key in dict.fromkeys(order) if table.get(key) not in (None, {}, [])}
+
+    def _used(self) -> set[str]:
+        """The block types that stages are made of, and the default one."""
+        return {
+            name for name in (self.spec.defaults.block, *(stage.block for stage in self.spec.stages)) if name
+        }
 
     def resolved(self) -> dict[str, Any]:
         """The spec with nothing implied: every default written out, no `extends`, its blocks included."""
         table = self.spec.model_dump(mode="json", exclude_none=True, exclude={"depth", "params", "blocks"})
-        used = {self.spec.defaults.block, *(stage.block for stage in self.spec.stages)}
-        blocks = {name: self.block(name) for name in sorted(name for name in used if name)}
+        blocks = {name: self.block(name) for name in sorted(self._used())}
         table["params"] = dict(self.params)
         table["blocks"] = {
             name: block.model_dump(mode="json", exclude_none=True) for name, block in blocks.items()

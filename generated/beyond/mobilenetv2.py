@@ -185,20 +185,20 @@ class MobileNetV2(nn.Module):
 # act = "relu6"
 # [init]
 # linear = "normal"
-# [blocks.separable]
-# about = "Without expansion: a depthwise 3x3, then a linear 1x1 (Sandler et al. 2018,
-#:  Table 2, t = 1)."
-# layers = [
-#     { conv = 3, out = "in", stride = "stride", groups = "in" },
-#     { conv = 1, out = "width", act = false },
-# ]
-# after = []
 # [blocks.inverted]
 # about = "A 1x1 widens sixfold, a depthwise 3x3, a linear 1x1 narrows (Sandler et al.
 #:  2018, Table 1)."
 # layers = [
 #     { conv = 1, out = "6 * in" },
 #     { conv = 3, out = "6 * in", stride = "stride", groups = "6 * in" },
+#     { conv = 1, out = "width", act = false },
+# ]
+# after = []
+# [blocks.separable]
+# about = "Without expansion: a depthwise 3x3, then a linear 1x1 (Sandler et al. 2018,
+#:  Table 2, t = 1)."
+# layers = [
+#     { conv = 3, out = "in", stride = "stride", groups = "in" },
 #     { conv = 1, out = "width", act = false },
 # ]
 # after = []

@@ -134,13 +134,6 @@ class PreActResNet1001(nn.Module):
 # shortcut = "B"
 # order = "pre"
 # bias = false
-# [blocks.preact-basic]
-# about = "Norm, activation, 3x3 convolution, twice (He et al. 2016, Fig. 4e)."
-# layers = [
-#     { conv = 3, out = "width" },
-#     { conv = 3, out = "width" },
-# ]
-# after = []
 # [blocks.preact-bottleneck]
 # about = "Norm, activation, convolution, three times; a projection starts behind the
 #:  first activation (He et al. 2016)."

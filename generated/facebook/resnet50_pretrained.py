@@ -134,15 +134,6 @@ class ResNet50Pretrained(nn.Module):
 # block = "released-bottleneck"
 # shortcut = "B"
 # bias = false
-# [blocks.released-basic]
-# about = "The basic block with a projection that is not normalised."
-# layers = [
-#     { conv = 3, out = "width", stride = "stride" },
-#     { conv = 3, out = "width", act = false },
-# ]
-# projection = [
-#     { conv = 1, out = "out", stride = "stride", norm = false, act = false },
-# ]
 # [blocks.released-bottleneck]
 # about = "A bottleneck that normalises the sum and not its terms."
 # out = "4 * width"

@@ -232,7 +232,7 @@ def test_jitter_is_uniform_in_every_order_and_equals_a_loop() -> None:
 
 def test_statistics_are_those_of_the_images() -> None:
     pixels = images(301).pixels
-    found = measure(pixels.split(50))  # type: ignore[no-untyped-call]
+    found = measure(pixels.split(50))
     whole = pixels.double().numpy()
     assert found.images == 301
     assert np.allclose(found.pixel_mean, whole.mean(0), rtol=1e-14)
@@ -269,7 +269,7 @@ def test_normalisations_do_what_they_say(range_: Any, unit: float) -> None:
         / pixels.std((0, 2, 3))[:, None, None],
     }
     for kind, expected in kinds.items():
-        made = normaliser(Normalise(kind=kind, range=range_), statistics, 3)  # type: ignore[arg-type]
+        made = normaliser(Normalise(kind=kind, range=range_), statistics, 3)
         augment = Augment(Augmentation(), made, whole.shape)
         assert np.allclose(augment.testing(whole.pixels).numpy(), expected, atol=1e-5 * range_)
     mean, std = (0.5 * range_, 0.4 * range_, 0.3 * range_), (0.2 * range_, 0.3 * range_, 0.4 * range_)

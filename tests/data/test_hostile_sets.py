@@ -13,7 +13,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -360,4 +359,3 @@ def test_every_file_of_the_small_sets_is_looked_at(tmp_path: Path) -> None:
         path = folder / f"{name}.bin"
         path.write_bytes(b"")
         refused(path, lambda folder=folder: cifar.read(folder, SMALL10))
-    assert np.array_equal(drawn(0, 3), drawn(0, 3))

@@ -21,7 +21,6 @@ from archspec.errors import FileError
 from tests.data.making import (
     SMALL10,
     SMALL100,
-    TEN,
     batch_of,
     cifar_binary,
     cifar_python,
@@ -144,7 +143,7 @@ def test_digits_without_scikit_learn_say_what_to_install(monkeypatch: pytest.Mon
 def test_the_real_digits_are_read_where_they_are() -> None:
     if digits.place() is None:
         pytest.skip("scikit-learn is not installed")
-    images = digits.read_file(digits.place())  # type: ignore[arg-type]
+    images = digits.read_file(digits.place())
     assert images.labels.bincount().tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
     assert images.pixels.max() == 255
 
@@ -172,7 +171,7 @@ def test_imagenet_in_folders(tmp_path: Path) -> None:
     assert splits.train.labels.tolist() == [0, 0, 1, 1, 2, 2]
     assert splits.test.labels.tolist() == [0, 1, 2]
     assert splits.validation is None
-    assert splits.test.decode(1).shape[0] == 3  # type: ignore[union-attr]
+    assert splits.test.decode(1).shape[0] == 3
 
 
 def test_imagenet_with_a_flat_val_is_labelled_by_the_devkit(tmp_path: Path) -> None:
@@ -214,8 +213,8 @@ def test_a_folder_of_classes_is_split_the_same_way_every_time(tmp_path: Path) ->
     (tmp_path / "ant" / "ant_0.png").rename(tmp_path / "ant" / "deep" / "ant_0.png")
     one, two = (find.find("folder", tmp_path).read() for _ in range(2))
     assert one.test.labels.tolist() == [0, 0, 1, 1, 2, 2]
-    names = [[part.paths[place] for place in range(len(part))] for part in (one.train, one.test)]  # type: ignore[union-attr]
-    assert names[1] == [two.test.paths[place] for place in range(6)]  # type: ignore[union-attr]
+    names = [[part.paths[place] for place in range(len(part))] for part in (one.train, one.test)]
+    assert names[1] == [two.test.paths[place] for place in range(6)]
     assert len(set(names[0] + names[1])) == 30
 
 
@@ -244,14 +243,14 @@ def test_paths_come_back_as_they_were() -> None:
 @pytest.mark.parametrize("which", ["last", "random"])
 def test_images_are_held_out_of_the_training_part_alone(which: Any) -> None:
     whole = synthetic.make((1, 4, 4), 3, train=30, test=5)
-    numbered = replace(whole.train, labels=torch.arange(30))  # type: ignore[arg-type]
+    numbered = replace(whole.train, labels=torch.arange(30))
     splits = held_out(Splits(numbered, None, whole.test), 7, which)
     assert splits.validation is not None
     kept, out = splits.train.labels.tolist(), splits.validation.labels.tolist()
     assert (len(kept), len(out), sorted(kept + out)) == (23, 7, list(range(30)))
     assert (kept, out) == (sorted(kept), sorted(out))
     assert (out == list(range(23, 30))) == (which == "last")
-    assert torch.equal(splits.validation.pixels, numbered.pixels[out])  # type: ignore[union-attr]
+    assert torch.equal(splits.validation.pixels, numbered.pixels[out])
     assert held_out(Splits(numbered, None, whole.test), 0).validation is None
     with pytest.raises(ValueError, match="30 of 30"):
         held_out(splits.__class__(numbered, None, whole.test), 30)
@@ -267,12 +266,12 @@ def test_a_stratified_split_takes_its_share_of_each_class() -> None:
 @pytest.mark.parametrize(("shape", "classes"), [((3, 32, 32), 10), ((1, 28, 28), 16), ((3, 16, 24), 100)])
 def test_a_synthetic_set_is_seeded_and_its_classes_differ(shape: tuple[int, int, int], classes: int) -> None:
     one, two, other = (synthetic.make(shape, classes, train=300, test=20, seed=seed) for seed in (1, 1, 2))
-    assert torch.equal(one.train.pixels, two.train.pixels)  # type: ignore[union-attr]
-    assert not torch.equal(one.train.pixels, other.train.pixels)  # type: ignore[union-attr]
-    assert one.train.shape == shape  # type: ignore[union-attr]
+    assert torch.equal(one.train.pixels, two.train.pixels)
+    assert not torch.equal(one.train.pixels, other.train.pixels)
+    assert one.train.shape == shape
     assert len(set(one.train.classes)) == classes > int(one.train.labels.max())
     longer = synthetic.make(shape, classes, train=310, test=10, seed=1)
-    assert torch.equal(longer.train.pixels[:300], one.train.pixels)  # type: ignore[union-attr]
+    assert torch.equal(longer.train.pixels[:300], one.train.pixels)
 
 
 def test_a_synthetic_set_can_be_learnt() -> None:
@@ -281,7 +280,7 @@ def test_a_synthetic_set_can_be_learnt() -> None:
     features = [
         torch.nn.functional.one_hot(
             (part.pixels.permute(0, 2, 3, 1) > 140).long() @ torch.tensor([4, 2, 1]), 8
-        )  # type: ignore[union-attr]
+        )
         .double()
         .mean((1, 2))
         for part in (splits.train, splits.test)
@@ -359,7 +358,7 @@ def test_a_mistyped_set_is_answered_with_the_nearest() -> None:
 
 def test_a_network_chooses_the_shape_of_a_synthetic_set() -> None:
     splits = find.find("synthetic", shape=(1, 8, 12), classes=3).read()
-    assert splits.train.shape == (1, 8, 12)  # type: ignore[union-attr]
+    assert splits.train.shape == (1, 8, 12)
     assert len(splits.train.classes) == 3
 
 
@@ -401,4 +400,3 @@ def test_what_is_found_is_told_by_its_files(nowhere: Path) -> None:
     with pytest.raises(FileError):
         find.find("cifar100", nowhere / "own")
     assert not folders.has(nowhere / "missing")
-    assert TEN[0] == "airplane"

@@ -73,7 +73,7 @@ def test_workers_ranks_and_starts_change_no_bit(files: Files, of: Any) -> None:
         if workers == 1:
             stopped = feed.training(0)
             next(stopped)
-            stopped.close()  # type: ignore[attr-defined]
+            stopped.close()
             assert torch.equal(next(iter(feed.training(1, start=1))).images, expected[1][1].images)
     pieces = [list(alone.training(1, rank=rank, ranks=2, start=1)) for rank in range(2)]
     for step, batch in enumerate(expected[1][1:]):
@@ -136,7 +136,7 @@ def test_batches_are_the_images_cut_one_by_one(files: Files) -> None:
     made = torch.cat([batch.images for batch in feed.training(3)])
     for place, index in enumerate(places):
         image = Image.open(feed.files.paths[index])
-        side, (width, height) = int(cuts.side[place]), image.size  # type: ignore[index]
+        side, (width, height) = int(cuts.side[place]), image.size
         whole = tv.resize(image, [side], tv.InterpolationMode.BILINEAR)
         top = int(cuts.top[place] >> np.uint64(32)) * (whole.height - 22 + 1) >> 32
         left = int(cuts.left[place] >> np.uint64(32)) * (whole.width - 22 + 1) >> 32
@@ -254,7 +254,7 @@ def test_statistics_are_of_the_training_split_alone(files: Files) -> None:
     of = recipe("cifar10-paper", "augment.crop=16", "data.split=0")
     resident = prepared(splits, of, Plan(8), Placement())
     assert resident.statistics is not None
-    alone = measure([splits.train.pixels])  # type: ignore[union-attr]
+    alone = measure([splits.train.pixels])
     assert np.array_equal(resident.statistics.pixel_mean, alone.pixel_mean)
     assert resident.validation is not None
     assert (len(resident.train), len(resident.validation), len(resident.test)) == (40, 20, 20)
