@@ -36,7 +36,7 @@ class Nodes:
         """A tensor by name. Real numbers are stored in the file's precision."""
         if name in self.held:
             return name
-        if values.dtype.kind == "f":
+        if values.dtype.kind == "f" and values.dtype != self.real:
             if float(np.abs(values).max(initial=0)) > float(np.finfo(self.real).max):
                 raise file_error(name, "AS514", f"{name} holds values that {self.real} cannot")
             values = values.astype(self.real, copy=False)

@@ -5,27 +5,38 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
+    from onnx import ModelProto, TensorProto
 
-# fields of ModelProto and GraphProto in onnx.proto; protobuf writes fields in the order of their numbers
-GRAPH, INITIALIZER = 7, 5
+# fields of ModelProto, GraphProto and TensorProto in onnx.proto; protobuf writes fields in the order of their numbers
+GRAPH, INITIALIZER, RAW_DATA = 7, 5, 9
 _HAS_A_LENGTH = 2
 
 
 def store(model: ModelProto, stream: BinaryIO) -> None:
     """Writes what `model.SerializeToString(deterministic=True)` would return."""
-    graph, tensors = model.graph, model.graph.initializer
+    graph = model.graph
     before, after = _fields(graph, 0, INITIALIZER), _fields(graph, INITIALIZER + 1)
-    heads = [_head(INITIALIZER, tensor.ByteSize()) for tensor in tensors]
-    size = sum(len(head) + tensor.ByteSize() for head, tensor in zip(heads, tensors, strict=True))
+    sizes = [tensor.ByteSize() for tensor in graph.initializer]
+    heads = [_head(INITIALIZER, size) for size in sizes]
     stream.write(_fields(model, 0, GRAPH))
-    stream.write(_head(GRAPH, len(before) + size + len(after)))
+    stream.write(_head(GRAPH, len(before) + sum(map(len, heads)) + sum(sizes) + len(after)))
     stream.write(before)
-    for head, tensor in zip(heads, tensors, strict=True):
+    for tensor, head in zip(graph.initializer, heads, strict=True):
         stream.write(head)
-        stream.write(tensor.SerializeToString(deterministic=True))
+        _store_tensor(tensor, stream)
     stream.write(after)
     stream.write(_fields(model, GRAPH + 1))
+
+
+def _store_tensor(tensor: TensorProto, stream: BinaryIO) -> None:
+    """A tensor's fields, its values as they are: protobuf would copy them twice."""
+    values = tensor.raw_data
+    if not values or tensor.HasField("doc_string") or tensor.HasField("data_location"):
+        stream.write(tensor.SerializeToString(deterministic=True))
+        return
+    stream.write(_fields(tensor, 0, RAW_DATA))
+    stream.write(_head(RAW_DATA, len(values)))
+    stream.write(values)
 
 
 def _fields(message: Any, start: int, end: int = 1 << 29) -> bytes:
