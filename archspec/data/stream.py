@@ -134,33 +134,46 @@ class _Loader:
     """torch's loader over items that change with each epoch."""
 
     def __init__(self, images: _Training | _Testing, workers: int, *, pinned: bool) -> None:
-        import torch
-        from torch.utils.data import DataLoader
-
+        self.images, self.workers, self.pinned = images, workers, pinned
         self.items = _Items()
-        with _unremarked():
-            self.loader: Any = DataLoader(
-                images,  # type: ignore[arg-type]
-                batch_sampler=self.items,
-                collate_fn=_same,
-                num_workers=workers,
-                pin_memory=pinned,
-                worker_init_fn=partial(_started, _over()),
-                prefetch_factor=_AHEAD if workers else None,
-                persistent_workers=workers > 0,
-                # or each epoch would take a number from torch's own, on which dropout depends
-                generator=torch.Generator(),
-            )
+        self.loader: Any = None
 
     def bytes(self, items: Iterable[list[Item]]) -> Iterator[Tensor]:
         """A batch for each list of items. Raises `FileError` for a picture that cannot be read."""
         self.items.next = items
-        with _unremarked():
-            batches = iter(self.loader)
-        for made in batches:
+        for made in self._begun():
             if isinstance(made, tuple):
-                raise FileError(made)
+                break
             yield made
+        else:
+            return
+        # workers end when nothing refers to them any more, and an error would refer to what stands here
+        self.loader = None
+        raise FileError(made)
+
+    def _begun(self) -> Iterator[Tensor | tuple[Diagnostic, ...]]:
+        with _unremarked():
+            if self.loader is None:
+                self.loader = self._made()
+            begun: Iterator[Tensor | tuple[Diagnostic, ...]] = iter(self.loader)
+        return begun
+
+    def _made(self) -> Any:
+        import torch
+        from torch.utils.data import DataLoader
+
+        return DataLoader(
+            self.images,  # type: ignore[arg-type]
+            batch_sampler=self.items,
+            collate_fn=_same,
+            num_workers=self.workers,
+            pin_memory=self.pinned,
+            worker_init_fn=partial(_started, _over()),
+            prefetch_factor=_AHEAD if self.workers else None,
+            persistent_workers=self.workers > 0,
+            # or each epoch would take a number from torch's own, on which dropout depends
+            generator=torch.Generator(),
+        )
 
 
 class Stream:

@@ -297,6 +297,7 @@ def test_a_bad_picture_is_named_even_from_a_worker(tmp_path: Path, workers: int)
             act()
         (diagnostic,) = caught.value.diagnostics
         assert (diagnostic.code, diagnostic.span.file) == ("AS532", str(bad))
+        assert active_children() == [], "what is left would be waited for when the process ends"
 
 
 def test_a_picture_that_is_too_small_is_named(tmp_path: Path) -> None:
