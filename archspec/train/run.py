@@ -19,7 +19,7 @@ from archspec.errors import file_error
 from archspec.train.checkpoint import CHECKPOINTS, Snapshot, keep, newest, of_step, save
 from archspec.train.contenders import DATA, RECIPE
 from archspec.train.loop import Progress, Terms, Trainer
-from archspec.train.metrics import Metrics
+from archspec.runs.metrics import Metrics
 from archspec.train.scores import Tally
 
 if TYPE_CHECKING:

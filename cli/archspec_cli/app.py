@@ -7,5 +7,7 @@ from archspec_cli.declarations import specs
 from archspec_cli.declarations import weights
 from archspec_cli.declarations import deploy
 from archspec_cli.declarations import train
+from archspec_cli.declarations import runs
+from archspec_cli.declarations import draw
 
-__all__ = ["app", "deploy", "specs", "train", "weights"]
+__all__ = ["app", "deploy", "draw", "runs", "specs", "train", "weights"]

@@ -18,7 +18,7 @@ from archspec.data.find import find
 from archspec.errors import FileError
 from archspec.recipes.load import load_recipe
 from archspec.train.loop import Diverged, Terms
-from archspec.train.metrics import read
+from archspec.runs.metrics import read
 from archspec.train.run import Job, Stopped, run
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from archspec.errors import FileError
-from archspec.train.metrics import Metrics, read
+from archspec.runs.metrics import Metrics, read
 
 if TYPE_CHECKING:
     from pathlib import Path
