@@ -1,6 +1,6 @@
-"""`python -m archspec` is the command line."""
+"""`python -m archspec`, which is how torchrun starts it."""
 
-from importlib import import_module
+from archspec_cli import main
 
-# by name: the library does not depend on the command line above it
-import_module("archspec_cli").main()
+if __name__ == "__main__":
+    main()

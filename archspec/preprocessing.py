@@ -76,7 +76,7 @@ class Preprocessing(BaseModel):
         """
         import numpy as np
 
-        pixels = np.asarray(self._cropped(self._resized(_colored(_upright(picture), self.color))))
+        pixels = np.asarray(self._cropped(self._resized(colored(upright(picture), self.color))))
         pixels = pixels.reshape(*self.size, self.channels)
         if self.color == "BGR":
             pixels = pixels[:, :, ::-1]
@@ -111,7 +111,7 @@ class Preprocessing(BaseModel):
 
     def _cropped(self, picture: Image) -> Image:
         """The middle; what lies outside of the picture is black."""
-        top, left = (_offset(has, wants) for has, wants in zip(picture.size[::-1], self.size, strict=True))
+        top, left = (middle(has, wants) for has, wants in zip(picture.size[::-1], self.size, strict=True))
         return picture.crop((left, top, left + self.size[1], top + self.size[0]))
 
     def fitted(self, input_shape: Sequence[int]) -> Preprocessing:
@@ -175,12 +175,12 @@ def _said(error: dict[str, Any]) -> str:
     return f"preprocessing: {field}: {message}" if field else f"preprocessing: {message}"
 
 
-def _offset(has: int, wants: int) -> int:
+def middle(has: int, wants: int) -> int:
     """Where the middle begins, with torchvision's rounding; less than 0 where the picture is too small."""
     return -((wants - has) // 2) if wants > has else round((has - wants) / 2)
 
 
-def _upright(picture: Image) -> Image:
+def upright(picture: Image) -> Image:
     """The picture as its camera was held. A note that cannot be read turns nothing."""
     from PIL import ImageOps
 
@@ -190,7 +190,7 @@ def _upright(picture: Image) -> Image:
         return picture
 
 
-def _colored(picture: Image, color: Color) -> Image:
+def colored(picture: Image, color: Color) -> Image:
     """In RGB or grey, as PIL converts. Transparency is dropped: what lies under it is seen."""
     from PIL.Image import fromarray
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from archspec.data.colour import jittered, jitters, shifts
 from archspec.data.order import Use, below, noise
+from archspec.errors import file_error
+from archspec.preprocessing import middle
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +34,7 @@ class Draws:
 class Augment:
     """Augmentation and normalisation for images of (C, H, W), on one device and in one memory format."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - an augmentation is all of these
         self,
         augmentation: Augmentation,
         normaliser: Normaliser,
@@ -41,7 +43,9 @@ class Augment:
         colours: Colours | None = None,
         device: str | torch.device = "cpu",
         channels_last: bool = False,
+        name: str = "images",
     ) -> None:
+        """`name` is what an error is about. Raises `FileError`: AS541."""
         _, height, width = shape
         self.settings = augmentation
         self.colours = colours
@@ -52,9 +56,8 @@ class Augment:
         self.rows = height + 2 * augmentation.pad - self.crop[0] + 1
         self.columns = width + 2 * augmentation.pad - self.crop[1] + 1
         if self.crop[0] > height or self.crop[1] > width:
-            raise ValueError(
-                f"a crop of {self.crop[0]}x{self.crop[1]} is larger than images of {height}x{width}"
-            )
+            message = f"a crop of {self.crop[0]}x{self.crop[1]} is larger than images of {height}x{width}"
+            raise file_error(name, "AS541", message, hint=f"say augment.crop = {min(height, width)}, or less")
         if augmentation.colour == "pca" and colours is None:
             raise ValueError("noise of colours needs their principal components")
         # a mean for each pixel, even where a channel has one: broadcasting over channels last is slow
@@ -103,7 +106,7 @@ class Augment:
 
     def testing(self, images: Tensor) -> Tensor:
         """The middle, normalised: uint8 (B, C, H, W) in, float32 (B, C, h, w) out."""
-        return self._middle(self._normalised(self._coloured(images, None)))
+        return cut(self._normalised(self._coloured(images, None)), self.crop)
 
     def streamed(self, images: Tensor, draws: Draws | None) -> Tensor:
         """Colours and normalisation alone, of images that were cut while they were decoded."""
@@ -121,17 +124,13 @@ class Augment:
         return values
 
     def _normalised(self, values: Tensor) -> Tensor:
-        size = values.shape[-2:]
-        for mean, factor in ((self.mean, self.factor), (self._middle(self.mean), self._middle(self.factor))):
-            if mean.shape[-2:] == size:
-                return values.sub_(mean).mul_(factor)
-        # of an image in another size, the mean that its channel has
-        return values.sub_(self.mean.mean((1, 2), keepdim=True)).mul_(self.factor[:, :1, :1])
-
-    def _middle(self, values: Tensor) -> Tensor:
-        (height, width), (h, w) = values.shape[-2:], self.crop
-        top, left = (height - h) // 2, (width - w) // 2
-        return values[..., top : top + h, left : left + w]
+        (height, width), (h, w) = self.mean.shape[-2:], values.shape[-2:]
+        if h <= height and w <= width:
+            mean, factor = cut(self.mean, (h, w)), cut(self.factor, (h, w))
+        else:
+            # of a larger image, the mean that its channel has
+            mean, factor = self.mean.mean((1, 2), keepdim=True), self.factor[:, :1, :1]
+        return values.sub_(mean).mul_(factor)
 
     def _cropped(self, images: Tensor, draws: Draws) -> Tensor:
         if draws.top is None and draws.left is None and draws.flip is None:
@@ -142,6 +141,13 @@ class Augment:
         return windows(images[..., None], self.settings.pad, self.crop, draws)[..., 0]
 
 
+def cut(values: Tensor, size: tuple[int, int]) -> Tensor:
+    """The middle of (..., H, W), with torchvision's rounding; the whole has no copy."""
+    (height, width), (h, w) = values.shape[-2:], size
+    top, left = middle(height, h), middle(width, w)
+    return values[..., top : top + h, left : left + w]
+
+
 def windows(planes: Tensor, pad: int, size: tuple[int, int], draws: Draws) -> Tensor:
     """Each image padded with zeros, mirrored or not, and its window cut: (B, P, H, W, Q) in, (B, P, h, w, Q) out.
 
@@ -150,6 +156,8 @@ def windows(planes: Tensor, pad: int, size: tuple[int, int], draws: Draws) -> Te
     import torch
 
     batch, groups, height, width, deep = planes.shape
+    if not batch:
+        return planes.new_empty((0, groups, *size, deep))
     tall, wide = height + 2 * pad, width + 2 * pad
     mirrored = 1 if draws.flip is None else 2
     padded = planes.new_zeros((mirrored, batch, groups, tall, wide, deep))

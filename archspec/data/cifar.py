@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 from archspec.data.pickles import read as unpickled
 from archspec.data.pickles import strings
 from archspec.data.reading import content, damaged
-from archspec.data.sets import Images, Splits
+from archspec.data.sets import Images, Splits, room
+from archspec.data.telling import silent
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from archspec.data.telling import Say
 
 SHAPE = (3, 32, 32)
 PIXELS = 3 * 32 * 32
@@ -69,29 +72,32 @@ def has(folder: Path, layout: Layout) -> bool:
     return any((folder / f"{layout.train[0]}{suffix}").is_file() for suffix in (".bin", ""))
 
 
-def read(folder: Path, layout: Layout) -> Splits:
+def read(folder: Path, layout: Layout, say: Say = silent) -> Splits:
     """All files of a set. The binary ones are taken where both are there. Raises `FileError`: AS532."""
     binary = (folder / f"{layout.train[0]}.bin").is_file()
     classes = _names(folder, layout, binary=binary)
-    train, test = (_part(folder, layout, part, classes, binary=binary) for part in ("train", "test"))
+    train, test = (_part(folder, layout, part, classes, binary=binary, say=say) for part in ("train", "test"))
     return Splits(train, None, test)
 
 
-def _part(folder: Path, layout: Layout, part: str, classes: tuple[str, ...], *, binary: bool) -> Images:
+def _part(
+    folder: Path, layout: Layout, part: str, classes: tuple[str, ...], *, binary: bool, say: Say
+) -> Images:
     import numpy as np
     import torch
 
     names, count = (layout.train, layout.images[0]) if part == "train" else (layout.test, layout.images[1])
-    pixels = np.empty((len(names) * count, *SHAPE), np.uint8)
+    pixels = room(len(names) * count, SHAPE)
     labels = np.empty(len(names) * count, np.int64)
     for place, name in enumerate(names):
         path = folder / (f"{name}.bin" if binary else name)
+        say(f"reading {path}")
         here = slice(place * count, (place + 1) * count)
         found, found_labels = _records(path, layout, count) if binary else _pickled(path, layout, count)
         if int(found_labels.max()) >= layout.classes or int(found_labels.min()) < 0:
             raise damaged(path, f"a label is not one of the {layout.classes} classes")
-        pixels[here], labels[here] = found.reshape(count, *SHAPE), found_labels
-    return Images(layout.name, torch.from_numpy(pixels), torch.from_numpy(labels), classes)
+        pixels.numpy()[here], labels[here] = found.reshape(count, *SHAPE), found_labels
+    return Images(layout.name, pixels, torch.from_numpy(labels), classes)
 
 
 def _records(path: Path, layout: Layout, count: int) -> tuple[NDArray[Any], NDArray[Any]]:

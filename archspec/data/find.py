@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archspec.data import cifar, digits, download, folders, idx, imagenet, synthetic
+from archspec.data.telling import paced, silent
 from archspec.errors import did_you_mean, file_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from archspec.data.sets import Splits
+    from archspec.data.telling import Say
     from archspec.errors import FileError
 
 DEBIAN = Path("/usr/share/datasets")
@@ -26,8 +28,8 @@ class Known:
 
     inside: tuple[str, ...]
     has: Callable[[Path], bool]
-    read: Callable[[Path, int], Splits]
-    """Of its folder and the number of channels, which only pictures can choose."""
+    read: Callable[[Path, int, Say], Splits]
+    """Of its folder, the number of channels, which only pictures can choose, and who hears how far it is."""
     fetch: str
 
 
@@ -44,25 +46,25 @@ KNOWN = {
     "cifar10": Known(
         inside=("cifar-10-batches-py", "cifar-10-batches-bin", "cifar10"),
         has=lambda folder: cifar.has(folder, cifar.CIFAR10),
-        read=lambda folder, _: cifar.read(folder, cifar.CIFAR10),
+        read=lambda folder, _, say: cifar.read(folder, cifar.CIFAR10, say),
         fetch="unpack cifar-10-python.tar.gz or cifar-10-binary.tar.gz of https://www.cs.toronto.edu/~kriz/cifar.html",
     ),
     "cifar100": Known(
         inside=("cifar-100-python", "cifar-100-binary", "cifar100"),
         has=lambda folder: cifar.has(folder, cifar.CIFAR100),
-        read=lambda folder, _: cifar.read(folder, cifar.CIFAR100),
+        read=lambda folder, _, say: cifar.read(folder, cifar.CIFAR100, say),
         fetch="unpack cifar-100-python.tar.gz or cifar-100-binary.tar.gz of https://www.cs.toronto.edu/~kriz/cifar.html",
     ),
     "mnist": Known(
         inside=("mnist", "MNIST/raw"),
         has=idx.has,
-        read=lambda folder, _: idx.read(folder, "mnist", idx.DIGITS),
+        read=lambda folder, *_: idx.read(folder, "mnist", idx.DIGITS),
         fetch="put the four *-ubyte.gz files of MNIST in a folder mnist",
     ),
     "fashion-mnist": Known(
         inside=("fashion-mnist", "FashionMNIST/raw"),
         has=idx.has,
-        read=lambda folder, _: idx.read(folder, "fashion-mnist", idx.FASHION),
+        read=lambda folder, *_: idx.read(folder, "fashion-mnist", idx.FASHION),
         fetch="on Debian, apt-get install dataset-fashion-mnist; or put the four *-ubyte.gz files of "
         "https://github.com/zalandoresearch/fashion-mnist in a folder fashion-mnist",
     ),
@@ -76,7 +78,7 @@ KNOWN = {
     "folder": Known(
         inside=(),
         has=folders.has,
-        read=lambda folder, channels: folders.read(folder, "folder", channels),
+        read=lambda folder, channels, say: folders.read(folder, "folder", channels, say),
         fetch="name a folder with a folder of pictures for each class, or with train and test made like that",
     ),
 }
@@ -90,11 +92,13 @@ def find(
     fetch: bool = False,
     shape: tuple[int, int, int] | None = None,
     classes: int | None = None,
+    say: Say = silent,
 ) -> Source:
     """The set of a name. With a root, that alone is searched. Raises `FileError`: AS531.
 
     With `fetch` a missing set is downloaded, to the root or the cache. `shape` (C, H, W) and `classes` are the
-    network's: a synthetic set is made for them, and pictures are decoded to the channels.
+    network's: a synthetic set is made for them, and pictures are decoded to the channels. `say` hears, while
+    the set is read, how far that is: every two seconds at most.
     """
     if name == "digits":
         return Source(name, "scikit-learn", digits.read)
@@ -111,7 +115,7 @@ def find(
         folder = _place(known, root)
     if folder is None:
         raise _missing(name, known, root)
-    return Source(name, str(folder), lambda: known.read(folder, channels))
+    return Source(name, str(folder), lambda: known.read(folder, channels, paced(say)))
 
 
 def roots() -> tuple[Path, ...]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archspec.data.reading import damaged, unreadable
 from archspec.data.sets import Files, Paths, Splits, stratified
+from archspec.data.telling import silent
 from archspec.deploy.pictures import SUFFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
+
+    from archspec.data.telling import Say
 
 MOST_PICTURES = 50_000_000
 MOST_CLASSES = 100_000
@@ -25,21 +28,21 @@ _TEST = ("test", "testing")
 
 def has(folder: Path) -> bool:
     """Whether a folder has folders in it."""
-    return folder.is_dir() and any(_folders(folder))
+    return folder.is_dir() and any(below(folder))
 
 
-def read(folder: Path, name: str, channels: int) -> Splits:
+def read(folder: Path, name: str, channels: int, say: Say = silent) -> Splits:
     """`train/`, `val/` and `test/` with a folder for each class, or the classes alone, then split.
 
     Where only `val/` stands beside `train/`, it is what is tested on, as with ImageNet. Raises `FileError`: AS532.
     """
     train, validation, test = (_named(folder, names) for names in (_TRAIN, _VALIDATION, _TEST))
     if train is None:
-        return _divided(pictures(folder, name, channels))
+        return _divided(pictures(folder, name, channels, say=say))
     if test is None and validation is None:
         raise damaged(folder, "there is a folder train, but none named val or test")
-    training = pictures(train, name, channels)
-    parts = [pictures(part, name, channels, training.classes) for part in (validation, test) if part]
+    training = pictures(train, name, channels, say=say)
+    parts = [pictures(part, name, channels, training.classes, say=say) for part in (validation, test) if part]
     return Splits(training, parts[0] if len(parts) > 1 else None, parts[-1])
 
 
@@ -56,11 +59,22 @@ def _divided(files: Files) -> Splits:
     return Splits(files.part(first), None, files.part(second))
 
 
-def pictures(folder: Path, name: str, channels: int, classes: tuple[str, ...] = ()) -> Files:
-    """The pictures of each class, sorted; the folders are the classes. Given classes are all that may be there."""
+def pictures(
+    folder: Path,
+    name: str,
+    channels: int,
+    classes: tuple[str, ...] = (),
+    *,
+    is_class: Callable[[str], object] = bool,
+    say: Say = silent,
+) -> Files:
+    """The pictures of each class, sorted; the folders are the classes. Given classes are all that may be there.
+
+    A folder whose name is not a class's is left out.
+    """
     import torch
 
-    found = tuple(_folders(folder))
+    found = tuple(each for each in below(folder) if is_class(each))
     if not found:
         raise damaged(folder, "there are no folders in it, and each class is one")
     if len(found) > MOST_CLASSES:
@@ -77,6 +91,7 @@ def pictures(folder: Path, name: str, channels: int, classes: tuple[str, ...] = 
         inside = list(_pictures(folder, each))
         names += inside
         labels += [numbers[each]] * len(inside)
+        say(f"looking through {folder}: {len(names):,} pictures")
         if not inside and not classes:
             raise damaged(folder / each, "a class without pictures")
         if len(names) > MOST_PICTURES:
@@ -86,7 +101,8 @@ def pictures(folder: Path, name: str, channels: int, classes: tuple[str, ...] = 
     return Files(name, Paths(str(folder), names), torch.tensor(labels), classes or found, channels)
 
 
-def _folders(folder: Path) -> Iterator[str]:
+def below(folder: Path) -> Iterator[str]:
+    """The folders in a folder, sorted, hidden ones left out. Raises `FileError`: AS532."""
     try:
         with os.scandir(folder) as entries:
             yield from sorted(
@@ -96,9 +112,13 @@ def _folders(folder: Path) -> Iterator[str]:
         raise unreadable(folder, error) from error
 
 
-def _pictures(folder: Path, below: str) -> Iterator[str]:
+def _refused(error: OSError) -> None:
+    raise unreadable(Path(error.filename), error) from error
+
+
+def _pictures(folder: Path, name: str) -> Iterator[str]:
     """Pictures of one class, at any depth, as paths from the set's folder."""
-    for place, folders, names in os.walk(folder / below):
+    for place, folders, names in os.walk(folder / name, onerror=_refused):
         folders[:] = sorted(each for each in folders if not each.startswith("."))
         inside = os.path.relpath(place, folder)
         for each in sorted(names):

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
 from archspec.data import folders
 from archspec.data.matlab import structs
 from archspec.data.reading import content, damaged
 from archspec.data.sets import Files, Paths, Splits
+from archspec.data.telling import silent
 from archspec.errors import file_error
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from archspec.data.telling import Say
 
 DEVKIT = "ILSVRC2012_devkit_t12"
 TRUTH = "ILSVRC2012_validation_ground_truth.txt"
@@ -24,20 +28,29 @@ _WNID = re.compile(r"n[0-9]{8}")
 
 def has(folder: Path) -> bool:
     """Whether a folder has training images by WNID."""
-    train = folder / "train"
-    return train.is_dir() and any(_WNID.fullmatch(each.name) for each in train.iterdir())
+    return (folder / "train").is_dir() and _has_classes(folder / "train")
 
 
-def read(folder: Path, channels: int) -> Splits:
-    """`train/WNID/`, and `val/` with folders or flat, with the devkit beside it. Raises `FileError`."""
-    train = folders.pictures(folder / "train", "imagenet", channels)
+def _has_classes(folder: Path) -> bool:
+    return any(map(_WNID.fullmatch, folders.below(folder)))
+
+
+def read(folder: Path, channels: int, say: Say = silent) -> Splits:
+    """`train/WNID/`, and `val/` with such folders or flat, with the devkit beside it. Raises `FileError`.
+
+    What else lies there is left out: one folder more would number all classes behind it anew.
+    """
+    own = partial(folders.pictures, name="imagenet", channels=channels, is_class=_WNID.fullmatch, say=say)
+    train = own(folder / "train")
     val = folder / "val"
     if not val.is_dir():
         raise damaged(folder, "there is no folder val")
+    if _has_classes(val):
+        return Splits(train, None, own(val, classes=train.classes))
     flat = sorted(each.name for each in val.iterdir() if _VALIDATION.fullmatch(each.name))
-    if flat:
-        return Splits(train, None, _flat(folder, flat, train))
-    return Splits(train, None, folders.pictures(val, "imagenet", channels, train.classes))
+    if not flat:
+        raise damaged(val, "there are neither folders of WordNet numbers in it nor images as they came")
+    return Splits(train, None, _flat(folder, flat, train))
 
 
 def _flat(folder: Path, names: list[str], train: Files) -> Files:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy as np
     from numpy.typing import NDArray
+
+    from archspec.recipes.models import Data
 
     Indices = NDArray[np.int64]
 
@@ -113,6 +115,11 @@ def steps(n: int, batch: int, last: Last = "keep") -> int:
     return n // batch if last == "drop" else -(-n // batch)
 
 
+def sizes(n: int, batch: int, *, start: int = 0, last: Last = "keep") -> Iterator[int]:
+    """How many images each batch of an epoch has, on all ranks together, from batch `start` on."""
+    return (min(batch, n - step * batch) for step in range(start, steps(n, batch, last)))
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How an epoch is cut into steps. `batch` counts the images of all ranks."""
@@ -120,6 +127,11 @@ class Plan:
     batch: int
     seed: int = 0
     last: Last = "keep"
+
+    @classmethod
+    def of(cls, data: Data, seed: int = 0) -> Self:
+        """As a recipe says it."""
+        return cls(data.batch, seed, data.last)
 
 
 def batches(  # noqa: PLR0913

@@ -80,11 +80,11 @@ class _Array:
             raise Refused("an array without its shape and bytes")
         _, shape, dtype, by_columns, data = state
         data = data.encode("latin-1") if isinstance(data, str) else data
-        if not (isinstance(dtype, _Dtype) and isinstance(data, bytes) and _is_shape(shape)) or by_columns:
+        if not (isinstance(dtype, _Dtype) and isinstance(data, bytes) and _is_shape(shape)):
             raise Refused("an array that is not rows of bytes")
         if prod(shape) != len(data):
             raise Refused(f"an array of shape {shape} with {len(data):,} bytes")
-        self.values = np.frombuffer(data, np.uint8).reshape(shape)
+        self.values = np.frombuffer(data, np.uint8).reshape(shape, order="F" if by_columns else "C")
 
 
 def _is_shape(shape: object) -> bool:

@@ -9,7 +9,7 @@ from archspec.data.order import Use, below, noise, uniform
 from archspec.data.reading import damaged
 from archspec.deploy.pictures import read_picture
 from archspec.errors import FileError
-from archspec.preprocessing import MAX_PIXELS, Preprocessing, _colored, _upright
+from archspec.preprocessing import MAX_PIXELS, Preprocessing, colored, middle, upright
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,7 @@ class View:
 def decoded(file: str, channels: int) -> Image:
     """A picture, upright, in grey or RGB. Raises `FileError`: AS532."""
     try:
-        return _colored(_upright(read_picture(file)), "L" if channels == 1 else "RGB")
+        return colored(upright(read_picture(file)), "L" if channels == 1 else "RGB")
     except FileError as error:
         raise damaged(file, *(each.message for each in error.diagnostics)) from error
     except ValueError as error:
@@ -131,7 +131,7 @@ def _rectangle(picture: Image, augmentation: Augmentation, bits: NDArray[np.uint
             )
             return picture.crop((x, y, x + w, y + h)).resize((side, side), Resampling.BILINEAR)
     whole = resized(picture, side)
-    top, left = (whole.height - side) // 2, (whole.width - side) // 2
+    top, left = middle(whole.height, side), middle(whole.width, side)
     return whole.crop((left, top, left + side, top + side))
 
 
@@ -191,8 +191,8 @@ def _ten(whole: Bytes, side: int) -> Iterator[Bytes]:
     down, right = whole.shape[0] - side, whole.shape[1] - side
     if min(down, right) < 0:
         raise ValueError(f"a picture of {whole.shape[0]}x{whole.shape[1]} has no crops of {side}x{side}")
-    middle = round(down / 2), round(right / 2)
+    centre = middle(whole.shape[0], side), middle(whole.shape[1], side)
     corners = (0, 0), (0, right), (down, 0), (down, right)
     for picture in (whole, whole[:, ::-1]):
-        for top, left in (*corners, middle):
+        for top, left in (*corners, centre):
             yield picture[top : top + side, left : left + side]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from archspec.data.order import Use, noise, order
+from archspec.errors import file_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +41,16 @@ class Images:
         """Some of the images; a slice copies nothing."""
         pixels, labels = _part(self.pixels, indices), _part(self.labels, indices)
         return replace(self, pixels=pixels, labels=labels)
+
+
+def room(n: int, shape: tuple[int, ...]) -> Tensor:
+    """For the bytes of n images (C, H, W): (N, C, H, W), a pixel's channels side by side.
+
+    So convolutions are fastest, and what is trained on needs no second copy.
+    """
+    import torch
+
+    return torch.empty((n, *shape), dtype=torch.uint8, memory_format=torch.channels_last)
 
 
 class Paths:
@@ -121,7 +132,7 @@ class Splits:
 def held_out(splits: Splits, count: int, which: Which = "last") -> Splits:
     """The splits with `count` of the training images for validation, in place of what the set itself has for it.
 
-    The random ones are the same in every run. Raises `ValueError` where that leaves nothing to train on.
+    The random ones are the same in every run. Raises `FileError`: AS541 where that leaves nothing to train on.
     """
     import numpy as np
 
@@ -129,7 +140,8 @@ def held_out(splits: Splits, count: int, which: Which = "last") -> Splits:
     if not count:
         return splits
     if count >= n:
-        raise ValueError(f"{count:,} of {n:,} training images cannot be held out")
+        message = f"{count:,} of {n:,} training images cannot be held out"
+        raise file_error(splits.train.name, "AS541", message, hint=f"say data.split = {n // 10}, for example")
     if which == "last":
         kept, out = slice(0, n - count), slice(n - count, n)
         return replace(splits, train=splits.train.part(kept), validation=splits.train.part(out))

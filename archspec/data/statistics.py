@@ -6,10 +6,13 @@ Sums are of whole numbers, so they do not depend on the order of addition: every
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
+
+from archspec.errors import file_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+    from os import PathLike
 
     import numpy as np
     from numpy.typing import NDArray
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-_AT_ONCE = 2**22
+_AT_ONCE = 2**17
 """Values that are turned into wider ones at a time."""
 
 
@@ -67,8 +70,8 @@ IMAGENET_COLOURS = Colours(
 )
 
 
-def measure(batches: Iterable[Tensor]) -> Statistics:
-    """Of uint8 images (N, C, H, W), all of one size, a batch after another. Raises `ValueError` for none."""
+def measure(batches: Iterable[Tensor], name: str = "images") -> Statistics:
+    """Of uint8 images (N, C, H, W), all of one size, a batch after another. Raises `FileError`: AS531 for none."""
     import numpy as np
     import torch
 
@@ -81,7 +84,7 @@ def measure(batches: Iterable[Tensor]) -> Statistics:
             products = products + rows @ rows.T
             count += len(piece)
     if not count:
-        raise ValueError("there are no images to measure")
+        raise file_error(name, "AS531", "there are no images to train on")
     pixels = np.asarray(sums.cpu().numpy(), np.float64)
     n = count * pixels[0].size
     mean = pixels.sum(axis=(1, 2)) / n
@@ -95,14 +98,38 @@ class Normaliser:
     mean: Tensor
     factor: Tensor
 
+    def tensors(self) -> dict[str, Tensor]:
+        """For a checkpoint."""
+        return {"mean": self.mean, "factor": self.factor}
+
+    @classmethod
+    def restored(cls, tensors: Mapping[str, Tensor], file: str | PathLike[str]) -> Self:
+        """From a checkpoint, bit for bit. Raises `FileError`: AS552 where they are no normalisation."""
+        import torch
+
+        mean, factor = tensors.get("mean"), tensors.get("factor")
+        if mean is None or factor is None:
+            raise file_error(file, "AS552", "it does not say how images are normalised")
+        for each in (mean, factor):
+            if each.dtype != torch.float32 or each.dim() != 3 or not each.isfinite().all():
+                raise file_error(
+                    file, "AS552", "its mean image or its factor is not one of finite float32 (C, H, W)"
+                )
+        if len(mean) != len(factor) or factor.shape[1:] != (1, 1):
+            shapes = " and ".join(str(tuple(each.shape)) for each in (mean, factor))
+            raise file_error(file, "AS552", f"a mean and a factor of {shapes} do not go together")
+        return cls(mean, factor)
+
 
 def needs_images(normalise: Normalise) -> bool:
     """Whether a normalisation asks anything of the training images."""
     return normalise.kind not in ("none", "fixed")
 
 
-def normaliser(normalise: Normalise, statistics: Statistics | None, channels: int) -> Normaliser:
-    """What a normalisation does, with the statistics that it asks for."""
+def normaliser(
+    normalise: Normalise, statistics: Statistics | None, channels: int, name: str = "images"
+) -> Normaliser:
+    """What a normalisation does, with the statistics that it asks for. Raises `FileError`: AS541 about `name`."""
     import numpy as np
     import torch
 
@@ -110,16 +137,19 @@ def normaliser(normalise: Normalise, statistics: Statistics | None, channels: in
     mean, std = np.zeros(channels), np.full(channels, 1 / unit)
     if normalise.kind == "fixed":
         if len(normalise.mean) != channels:
-            raise ValueError(f"there are {len(normalise.mean)} means for {channels} channels")
+            message = f"the recipe has {len(normalise.mean)} means, and an image {channels} channels"
+            hint = (
+                'say normalise.mean and normalise.std for each channel, or normalise.kind = "per-channel-std"'
+            )
+            raise file_error(name, "AS541", message, hint=hint)
         mean, std = np.array(normalise.mean) / unit, np.array(normalise.std) / unit
     elif needs_images(normalise):
         assert statistics is not None
         mean = statistics.pixel_mean if normalise.kind == "per-pixel-mean" else statistics.mean
         std = statistics.std if normalise.kind == "per-channel-std" else std
     if not std.all():
-        raise ValueError(
-            "a channel is the same in all training images, and cannot be divided by its deviation"
-        )
+        message = "a channel is the same in all training images, and cannot be divided by its deviation"
+        raise file_error(name, "AS541", message, hint='say normalise.kind = "per-channel"')
     mean = mean if mean.ndim == 3 else mean[:, None, None]
     factor = 1 / std[:, None, None]
     return Normaliser(torch.from_numpy(mean.astype(np.float32)), torch.from_numpy(factor.astype(np.float32)))

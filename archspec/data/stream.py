@@ -7,14 +7,16 @@ import os
 import signal
 import warnings
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from archspec.data.feed import Batch, shares
+from archspec.data.feed import Batch, shares, tested
 from archspec.data.order import pieces, spaced
 from archspec.data.pictures import decoded, drawn, seen, varied
 from archspec.data.reading import damaged
-from archspec.data.sets import Images
+from archspec.data.sets import Images, room
+from archspec.data.telling import silent
 from archspec.errors import FileError, file_error
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from archspec.data.order import Indices, Plan
     from archspec.data.pictures import Bytes, View
     from archspec.data.sets import Files
+    from archspec.data.telling import Say
     from archspec.errors import Diagnostic
     from archspec.recipes.models import Augment as Augmentation
 
@@ -35,6 +38,16 @@ _AHEAD = 2
 
 Item = tuple[int, int]
 """An epoch and an index: all that what is drawn depends on."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Damaged:
+    """What is wrong with a picture, as a value: an exception would lose its parts on the way from a worker.
+
+    Not a bare tuple: where memory is pinned, torch makes a list of one.
+    """
+
+    diagnostics: tuple[Diagnostic, ...]
 
 
 class _Training:
@@ -46,6 +59,8 @@ class _Training:
     def __getitems__(self, items: list[Item]) -> Any:
         import numpy as np
 
+        if not items:
+            return self._nothing()
         indices = np.array([index for _, index in items], np.int64)
         cuts = drawn(self.augmentation, self.seed, items[0][0], indices)
 
@@ -53,6 +68,14 @@ class _Training:
             return varied(picture, self.augmentation, cuts, place)
 
         return _made(self.files, items, image)
+
+    def _nothing(self) -> Tensor:
+        """The batch of a rank that the last batch left nothing to."""
+        import torch
+
+        side = self.augmentation.crop
+        assert side is not None, "a recipe that streams crops"
+        return torch.empty((0, side, side, self.files.channels), dtype=torch.uint8)
 
 
 class _Testing:
@@ -65,10 +88,8 @@ class _Testing:
         return _made(self.files, items, lambda picture, _: seen(picture, self.view))
 
 
-def _made(
-    files: Files, items: list[Item], cut: Callable[[Image, int], Bytes]
-) -> Tensor | tuple[Diagnostic, ...]:
-    """A batch of bytes (B, ..., H, W, C); or what is wrong, as a value: an exception would lose its parts."""
+def _made(files: Files, items: list[Item], cut: Callable[[Image, int], Bytes]) -> Tensor | _Damaged:
+    """A batch of bytes (B, ..., H, W, C), or what is wrong."""
     import numpy as np
     import torch
 
@@ -78,9 +99,9 @@ def _made(
         try:
             made.append(cut(decoded(path, files.channels), place))
         except FileError as error:
-            return error.diagnostics
+            return _Damaged(tuple(error.diagnostics))
         except ValueError as error:
-            return damaged(path, str(error)).diagnostics
+            return _Damaged(tuple(damaged(path, str(error)).diagnostics))
     return torch.from_numpy(np.stack(made))
 
 
@@ -142,20 +163,20 @@ class _Loader:
         """A batch for each list of items. Raises `FileError` for a picture that cannot be read."""
         self.items.next = items
         for made in self._begun():
-            if isinstance(made, tuple):
+            if isinstance(made, _Damaged):
                 break
             yield made
         else:
             return
         # workers end when nothing refers to them any more, and an error would refer to what stands here
         self.loader = None
-        raise FileError(made)
+        raise FileError(made.diagnostics)
 
-    def _begun(self) -> Iterator[Tensor | tuple[Diagnostic, ...]]:
+    def _begun(self) -> Iterator[Tensor | _Damaged]:
         with _unremarked():
             if self.loader is None:
                 self.loader = self._made()
-            begun: Iterator[Tensor | tuple[Diagnostic, ...]] = iter(self.loader)
+            begun: Iterator[Tensor | _Damaged] = iter(self.loader)
         return begun
 
     def _made(self) -> Any:
@@ -193,25 +214,24 @@ class Stream:
             _Training(self.files, self.augment.settings, self.plan.seed)
         )
         own = list(shares(self, epoch, rank=rank, ranks=ranks, start=start))
-        made = self._loader.bytes([(epoch, int(index)) for index in share] for share in own)
+        made = self._loader.bytes([(epoch, int(index)) for index in share.indices] for share in own)
         for share, images in zip(own, made, strict=True):
-            draws = self.augment.draws(self.plan.seed, epoch, share)
-            yield Batch(self.augment.streamed(self._there(images), draws), self._labels(share))
+            draws = self.augment.draws(self.plan.seed, epoch, share.indices)
+            varied_ = self.augment.streamed(self._there(images), draws)
+            yield Batch(varied_, self._labels(share.indices), share.whole)
 
     def testing(self, *, rank: int = 0, ranks: int = 1) -> Iterator[Batch]:
         """A rank's pieces of all images, in their order, not varied.
 
         Images that are not cropped come one at a time, for each has its own size; ten crops are (B, 10, C, h, w).
         """
-        import numpy as np
-
         size = self.plan.batch if self.view.crop else ranks
-        shares = [each for each in pieces(np.arange(len(self)), size, rank=rank, ranks=ranks) if len(each)]
+        own = list(tested(len(self), size, rank=rank, ranks=ranks))
         made = self._made(_Testing(self.files, self.view)).bytes(
-            [(0, int(index)) for index in share] for share in shares
+            [(0, int(index)) for index in share.indices] for share in own
         )
-        for share, images in zip(shares, made, strict=True):
-            yield Batch(self._tested(self._there(images)), self._labels(share))
+        for share, images in zip(own, made, strict=True):
+            yield Batch(self._tested(self._there(images)), self._labels(share.indices), share.whole)
 
     def _tested(self, images: Tensor) -> Tensor:
         if images.dim() == 4:
@@ -241,15 +261,15 @@ def sampled(files: Files, view: View, *, most: int, workers: int = 0, batch: int
         yield images.movedim(-1, -3)
 
 
-def in_memory(files: Files, most: int = MOST_IN_MEMORY) -> Images:
+def in_memory(files: Files, most: int = MOST_IN_MEMORY, say: Say = silent) -> Images:
     """Pictures of one size, decoded. Raises `FileError`: AS541 where they differ in size or are too many."""
-    import torch
-
+    if not len(files):
+        raise file_error(files.paths.folder, "AS531", "there are no pictures in it")
     first = files.decode(0)
     if first.numel() * len(files) > most:
         message = f"{len(files):,} pictures of {tuple(first.shape)} take more than {most:,} bytes of memory"
         raise file_error(files.paths.folder, "AS541", message, hint="a recipe that resizes streams them")
-    pixels = torch.empty((len(files), *first.shape), dtype=torch.uint8)
+    pixels = room(len(files), first.shape)
     for place in range(len(files)):
         picture = files.decode(place)
         if picture.shape != first.shape:
@@ -257,4 +277,5 @@ def in_memory(files: Files, most: int = MOST_IN_MEMORY) -> Images:
             hint = "pictures of several sizes need a recipe that resizes them"
             raise file_error(files.paths[place], "AS541", message, hint=hint)
         pixels[place] = picture
+        say(f"reading pictures: {place + 1:,} of {len(files):,}")
     return Images(files.name, pixels, files.labels, files.classes)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from archspec.data.order import Use, below, noise, uniform
-from archspec.data.sets import Images, Splits
+from archspec.data.sets import Images, Splits, room
+from archspec.errors import file_error
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,12 +36,14 @@ def make(
 ) -> Splits:
     """A set for a network that takes `shape`, (C, H, W). `grain` is the noise, as a share of the full range.
 
-    Raises `ValueError` past what fits.
+    Raises `FileError`: AS541 past what fits.
     """
     if not 1 <= classes <= MOST_CLASSES or min(train, test, *shape) < 1:
-        raise ValueError(f"{classes} classes, {train} and {test} images of {shape} make no set")
+        message = f"{classes:,} classes, {train:,} and {test:,} images of {shape} make no set"
+        raise file_error("synthetic", "AS541", message, hint=f"there are at most {MOST_CLASSES:,} classes")
     if (train + test) * shape[0] * shape[1] * shape[2] > MOST_BYTES:
-        raise ValueError(f"{train + test:,} images of {shape} take more than {MOST_BYTES:,} bytes")
+        message = f"{train + test:,} images of {shape} take more than {MOST_BYTES:,} bytes"
+        raise file_error("synthetic", "AS541", message)
     whole = _drawn(shape, classes, train + test, seed, grain)
     return Splits(whole.part(slice(0, train)), None, whole.part(slice(train, train + test)))
 
@@ -64,7 +67,7 @@ def _drawn(shape: tuple[int, int, int], classes: int, count: int, seed: int, gra
     import torch
 
     channels, height, width = shape
-    pixels = np.empty((count, *shape), np.uint8)
+    pixels = room(count, shape)
     labels = below(noise(seed, 0, np.arange(count), Use.SYNTHETIC), classes)
     step = max(1, _AT_ONCE // (channels * height * width))
     for start in range(0, count, step):
@@ -73,8 +76,8 @@ def _drawn(shape: tuple[int, int, int], classes: int, count: int, seed: int, gra
         spots = np.arange(values[0].size) + here[:, None] * values[0].size
         speckle = uniform(noise(seed, 0, spots, Use.SYNTHETIC + 9)).astype(np.float32).reshape(values.shape)
         values += (speckle - np.float32(0.5)) * np.float32(grain * 12**0.5)
-        pixels[here] = (values * 255).clip(0, 255).astype(np.uint8)
-    return Images("synthetic", torch.from_numpy(pixels), torch.from_numpy(labels), names(classes))
+        pixels.numpy()[here] = (values * 255).clip(0, 255).astype(np.uint8)
+    return Images("synthetic", pixels, torch.from_numpy(labels), names(classes))
 
 
 def _painted(shape: tuple[int, int, int], labels: NDArray[Any], indices: NDArray[Any], seed: int) -> Floats:

@@ -42,6 +42,11 @@ class Data(Model):
         "seed, the same in every run.",
     )
     batch: Positive = Field(128, description="Images in a step, on all devices together.")
+    last: Literal["keep", "drop"] = Field(
+        "keep",
+        description='The images that are left behind an epoch\'s whole batches: a smaller batch ("keep"), or out of '
+        'this epoch ("drop").',
+    )
 
 
 class Augment(Model):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import asdict, dataclass, replace
-from math import ceil, cos, log10, pi
+from math import cos, log10, pi
 from typing import TYPE_CHECKING, Any, Self
 
 from archspec.recipes.fields import TRAIN_ERROR
@@ -45,8 +45,9 @@ NEW = ScheduleState()
 
 
 def epoch_steps(recipe: Recipe, images: int) -> int:
-    """Steps that see every one of the images once; the last may be a smaller batch."""
-    return ceil(images / recipe.data.batch)
+    """Steps that see the images once, as `data.last` says: 0 where a whole batch is asked for and there is none."""
+    data = recipe.data
+    return images // data.batch if data.last == "drop" else -(-images // data.batch)
 
 
 def total_steps(recipe: Recipe, *, steps_per_epoch: int) -> int:

@@ -108,8 +108,10 @@ def _problem(detail: ErrorDetails, model: type[BaseModel], merged: Mapping[str, 
         return Problem("AS104", f"{shown(detail['input'])} is out of range: {_range(context)}", loc)
     if kind == "literal_error":
         return _not_one_of(detail, loc)
-    if kind in ("too_long", "too_short", "string_too_long"):
+    if kind in ("too_long", "string_too_long"):
         return Problem("AS104", f"too long: at most {context.get('max_length')} are allowed", loc, at="key")
+    if kind in ("too_short", "string_too_short"):
+        return Problem("AS104", f"too short: at least {context.get('min_length')} are needed", loc, at="key")
     if kind == "string_pattern_mismatch":
         return _bad_name(detail, loc)
     wanted = _KINDS.get(kind.removesuffix("_parsing").removesuffix("_from_float"), detail["msg"].lower())
@@ -164,8 +166,9 @@ def _unknown_key(
 ) -> Problem:
     model = _model_at(raw[:-1], root)
     known = list(model.model_fields) if model is not None else []
-    if model is Spec:
-        known += ["extends", "stage"]
+    if len(raw) == 1:
+        # words of files, taken out before a model sees them; a stage is patched in specs alone
+        known += ["extends", "stage"] if root is Spec else ["extends"]
     key = str(loc[-1])
     param = nearest(key, table.get("params") or {}) if len(loc) == 1 and not nearest(key, known) else None
     hint = f'did you mean "{param}" of [params]?' if param else did_you_mean(key, known)

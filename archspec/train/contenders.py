@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from archspec import provenance
@@ -9,6 +10,7 @@ from archspec.data.order import Plan
 from archspec.data.prepare import Placement
 from archspec.data.prepare import prepared as fed
 from archspec.data.sets import Images, held_out
+from archspec.data.statistics import Normaliser
 from archspec.deploy.known import known
 from archspec.deploy.predict import json_labels
 from archspec.deploy.proof import live
@@ -25,7 +27,7 @@ from archspec.weights.files import checked, read_weights
 from archspec.weights.match import classes, matched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     import torch
@@ -42,6 +44,9 @@ RECIPE = "archspec.recipe"
 DATA = "archspec.data"
 """That of the data set they were trained on."""
 
+NORMALISER = "archspec.normaliser"
+"""That of the mean and the factor which images were normalised by: safetensors, as base64."""
+
 Crops = Literal["single", "ten", "full"]
 
 
@@ -52,6 +57,7 @@ class Contender(NamedTuple):
     weights: Weights
     recipe: LoadedRecipe | None
     preprocessing: Preprocessing | None
+    normaliser: Normaliser | None = None
 
     @property
     def file(self) -> str:
@@ -85,7 +91,23 @@ def contender(path: Path, asked: Asked, say: Callable[[str], None] = lambda _: N
         raise file_error(weights.file, "AS503", message, hint="give it: --spec SPEC")
     shape, said = architecture.input_shape, {} if asked.recipe else weights.metadata
     found = known(said, weights.file, shape, asked=asked.preprocessing, labels=None).preprocessing
-    return Contender(architecture, weights, asked.recipe or _carried(weights), found)
+    normaliser = None if asked.preprocessing else _normaliser(said, weights.file)
+    return Contender(architecture, weights, asked.recipe or _carried(weights), found, normaliser)
+
+
+def _normaliser(said: Mapping[str, str], file: str) -> Normaliser | None:
+    """How weights say that their images were normalised, to the bit."""
+    text = said.get(NORMALISER)
+    if text is None:
+        return None
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        return Normaliser.restored(load(base64.b64decode(text, validate=True)), file)
+    except (ValueError, LookupError, SafetensorError) as error:
+        message = f"what the file says of its images cannot be used: {error}"
+        raise file_error(file, "AS507", message) from error
 
 
 def _carried(weights: Weights) -> LoadedRecipe | None:
@@ -194,7 +216,12 @@ def _check_size(architecture: Architecture, size: tuple[int, ...]) -> None:
 
 
 def normalisation(each: Contender, splits: Splits) -> Normalise:
-    """The preprocessing's; else the recipe's, with statistics of the images trained on. Raises `FileError`."""
+    """As trained; else the preprocessing's; else the recipe's, with statistics of the images trained on.
+
+    Raises `FileError`.
+    """
+    if each.normaliser is not None:
+        return normalised(each.normaliser)
     if each.preprocessing is not None:
         return prepared(each.preprocessing)
     if each.recipe is None:

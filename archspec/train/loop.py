@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -13,17 +14,23 @@ from torch.nn.functional import cross_entropy
 from archspec.data.feed import Batch
 from archspec.recipes.fields import TRAIN_ERROR
 from archspec.recipes.schedule import ScheduleState, epoch_steps, lr, plateaued, released, total_steps
+from archspec.train.average import Averages
+from archspec.train.memory import TooLarge, largest_fitting
 from archspec.train.optimiser import make_optimiser
+from archspec.train.parallel import replicated, sharded, synchronised, unsummed
+from archspec.train.topology import Topology
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from torch import Tensor, nn
 
     from archspec.recipes.models import Recipe
+    from archspec.train.parallel import Parallel
 
 SECONDS_BETWEEN_LOOKS = 1.0
-"""How often running sums are read: each look waits for the device."""
+"""About how often running sums are read: each look waits for the device."""
 _KINDS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -43,6 +50,10 @@ class Terms:
     compile: bool = False
     channels_last: bool = True
     seed: int = 0
+    topology: Topology = field(default_factory=Topology)
+    parallel: Parallel = "ddp"
+    """How several processes share one network; of no meaning to one."""
+    sync_bn: bool = False
 
 
 @dataclass(slots=True)
@@ -51,6 +62,8 @@ class Progress:
 
     step: int = 0
     schedule: ScheduleState = field(default_factory=ScheduleState)
+    epochs: int = 0
+    """That have ended: validated, and told to the schedule."""
     best: float | None = None
     best_step: int = 0
 
@@ -77,12 +90,23 @@ class Look(NamedTuple):
     """Seconds of these in which the loop waited for data."""
 
 
+class Means(NamedTuple):
+    """The mean loss, and the error as a share of so many images."""
+
+    loss: float
+    error: float
+    images: int
+
+
 class Sums:
     """Running sums on the device: reading them is what waits; adding to them does not."""
 
-    def __init__(self, device: torch.device) -> None:
-        self.values = torch.zeros(2, dtype=torch.float64, device=device)
-        self.images = 0
+    def __init__(self, terms: Terms) -> None:
+        kind = (
+            torch.float32 if terms.device.type == "mps" else torch.float64
+        )  # Apple's GPUs have no wider one
+        self.values = torch.zeros(2, dtype=kind, device=terms.device)
+        self.images, self.topology = 0, terms.topology
 
     def clear(self) -> None:
         """Starts anew."""
@@ -91,22 +115,24 @@ class Sums:
 
     def add(self, loss: Tensor, wrong: Tensor, images: int) -> None:
         """A part of a batch: its mean loss, the number of its images that were told wrongly."""
-        self.values += torch.stack([loss.detach().double() * images, wrong.double()])
+        self.values += torch.stack([loss.detach() * images, wrong]).to(self.values)
         self.images += images
 
-    def read(self) -> tuple[float, float]:
-        """The mean loss, and the error as a share of images."""
-        loss, wrong = (float(value) / max(self.images, 1) for value in self.values.tolist())
-        return loss, wrong
+    def read(self) -> Means:
+        """Means over the images of all ranks. All ranks have to ask."""
+        loss, wrong, images = self.state().tolist()
+        return Means(loss / max(images, 1), wrong / max(images, 1), int(images))
 
     def state(self) -> Tensor:
-        """For a checkpoint."""
-        return torch.cat([self.values.cpu(), torch.tensor([float(self.images)], dtype=torch.float64)])
+        """For a checkpoint: sums over all ranks. All ranks have to ask."""
+        return self.topology.summed(torch.cat([self.values, self.values.new_tensor([self.images])])).cpu()
 
     def restore(self, state: Tensor) -> None:
-        """From a checkpoint."""
-        self.values.copy_(state[:2])
-        self.images = int(state[2])
+        """From a checkpoint: the first rank goes on from the sums of all."""
+        self.clear()
+        if self.topology.first:
+            self.values.copy_(state[:2])
+            self.images = int(state[2])
 
 
 class Trainer:
@@ -114,13 +140,16 @@ class Trainer:
 
     def __init__(self, network: nn.Module, recipe: Recipe, terms: Terms, images: int) -> None:
         self.recipe, self.terms, self.progress = recipe, terms, Progress()
-        layout = torch.channels_last if terms.channels_last else torch.contiguous_format
-        self.network = network.to(device=terms.device, memory_format=layout)  # type: ignore[call-overload]
-        self.forward: Callable[[Tensor], Tensor] = torch.compile(network) if terms.compile else network
+        self.network, self.forward = _placed(network, terms)
         self.optimiser = make_optimiser(self.network, recipe.optimiser)
+        self.scaler = torch.amp.GradScaler(terms.device.type, enabled=recipe.train.precision == "fp16")
         self.steps_per_epoch = epoch_steps(recipe, images)
         self.total = total_steps(recipe, steps_per_epoch=self.steps_per_epoch)
-        self.sums = {name: Sums(terms.device) for name in ("look", "epoch", "warm-up")}
+        self.sums = {name: Sums(terms) for name in ("look", "epoch", "warm-up")}
+        measured = min(self.steps_per_epoch, -(-recipe.train.precise_bn // recipe.data.batch))
+        self.averages = Averages(self.network, recipe.train, terms.topology, measured)
+        self.stride = 1
+        """Steps from one look to the next: the same for all ranks, since a look waits for all."""
 
     def rate(self) -> float:
         """The learning rate of the next step."""
@@ -128,55 +157,92 @@ class Trainer:
         return lr(self.recipe, step, steps_per_epoch=self.steps_per_epoch, state=state)
 
     def run(self, batches: Iterator[Batch], until: int) -> Iterator[Look]:
-        """Steps up to an iteration. Yields a look about every second, and one at the end. Raises `Diverged`."""
-        start, waited = time.monotonic(), 0.0
+        """Steps up to an iteration. Yields a look about every second, and one at the end.
+
+        Raises `Diverged`, and `TooLarge` where a device has too little memory.
+        """
         while self.progress.step < until:
-            before = time.monotonic()
-            batch = next(batches)
-            waited += time.monotonic() - before
-            self.step(batch)
-            now = time.monotonic()
-            if now - start > SECONDS_BETWEEN_LOOKS or self.progress.step == until:
-                yield self._look(now - start, waited)
-                start, waited = time.monotonic(), 0.0
+            first, start, waited = self.progress.step, time.monotonic(), 0.0
+            for _ in range(min(self.stride, until - first)):
+                before = time.monotonic()
+                batch = next(batches)
+                waited += time.monotonic() - before
+                self.step(batch)
+            look = self._look(start, waited)
+            pace = (self.progress.step - first) / max(look.seconds, 1e-9)
+            self.stride = self.terms.topology.agreed(max(1, round(pace * SECONDS_BETWEEN_LOOKS)))
+            yield look
 
     def step(self, batch: Batch) -> None:
         """One step of the optimiser."""
         # dropout draws from torch's generator: seeded by the step, it needs no state in a checkpoint
-        torch.manual_seed(self.terms.seed * 1_000_003 + self.progress.step)
+        topology = self.terms.topology
+        torch.manual_seed((self.terms.seed * 1_000_003 + self.progress.step) * topology.ranks + topology.rank)
         rate = self.rate()
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.network.train()
         self.optimiser.zero_grad(set_to_none=True)
-        for part in _parts(batch, self.recipe.train.accumulate):
-            self._part(part, len(batch.labels))
+        try:
+            self._gradients(batch)
+        except torch.OutOfMemoryError as error:
+            raise self._too_large(batch) from error
         if self.recipe.train.clip:
+            self.scaler.unscale_(self.optimiser)
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.train.clip)
-        self.optimiser.step()
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        self.averages.update()
         self.progress.step += 1
         self._end_warmup()
 
-    def _part(self, part: Batch, whole: int) -> None:
-        kind = _KINDS.get(self.recipe.train.precision)
-        with nullcontext() if kind is None else torch.autocast(self.terms.device.type, kind):
+    def _gradients(self, batch: Batch) -> None:
+        *others, last = _parts(batch, self.recipe.train.accumulate)
+        if others:
+            with unsummed(self.forward):
+                for part in others:
+                    self._part(part)
+        self._part(last)
+
+    def _part(self, part: Batch) -> None:
+        with self.autocast():
             logits = self.forward(part.images)
         images, smoothing = len(part.labels), self.recipe.train.label_smoothing
-        loss = cross_entropy(logits.float(), part.labels, label_smoothing=smoothing)
-        (loss * (images / whole)).backward()  # type: ignore[no-untyped-call]
+        # a rank to which an epoch's last batch leaves nothing has no mean, and gradients of 0
+        mean = cross_entropy(logits.float(), part.labels, label_smoothing=smoothing)
+        loss = mean if images else logits.sum()
+        # ranks' gradients are averaged, so a share of the whole batch counts as often as there are ranks
+        share = images * self.terms.topology.ranks / part.whole
+        self.scaler.scale(loss if share == 1 else loss * share).backward()  # type: ignore[no-untyped-call]
         wrong = (logits.detach().argmax(1) != part.labels).sum()
         for sums in self.sums.values():
             sums.add(loss, wrong, images)
 
-    def _look(self, seconds: float, waited: float) -> Look:
-        sums, step = self.sums["look"], self.progress.step
-        loss, error = sums.read()
+    def autocast(self) -> AbstractContextManager[Any]:
+        """In which the network computes as the recipe says."""
+        kind = _KINDS.get(self.recipe.train.precision)
+        return nullcontext() if kind is None else torch.autocast(self.terms.device.type, kind)
+
+    def _too_large(self, batch: Batch) -> TooLarge:
+        """Which part of the batch fits, tried out."""
+        self.optimiser.zero_grad(set_to_none=True)
+
+        def attempt(images: int) -> None:
+            with self.autocast():
+                logits = self.network(batch.images[:images])
+            cross_entropy(logits.float(), batch.labels[:images]).backward()  # type: ignore[no-untyped-call]
+
+        part = -(-len(batch.labels) // self.recipe.train.accumulate)
+        alone = self.terms.topology.ranks == 1
+        return TooLarge(part, largest_fitting(part, attempt) if alone else None)
+
+    def _look(self, start: float, waited: float) -> Look:
+        loss, error, images = self.sums["look"].read()
+        self.sums["look"].clear()
         if not loss - loss == 0:  # neither infinite nor NaN
-            raise Diverged(step)
-        images = sums.images
-        sums.clear()
+            raise Diverged(self.progress.step)
         rate: float = self.optimiser.param_groups[0]["lr"]
-        return Look(step, rate, loss, error, images, seconds, waited)
+        return Look(self.progress.step, rate, loss, error, images, time.monotonic() - start, waited)
 
     def _end_warmup(self) -> None:
         """Looks at the training error where a warm-up waits for it, every so many steps."""
@@ -184,15 +250,22 @@ class Trainer:
         if warmup is None or warmup.until != TRAIN_ERROR or state.released_at is not None:
             return
         if self.progress.step % warmup.every == 0:
-            _, error = self.sums["warm-up"].read()
+            error = self.sums["warm-up"].read().error
             self.progress.schedule = released(self.recipe, state, self.progress.step, error)
             self.sums["warm-up"].clear()
 
+    def tested(self, batches: Callable[[], Iterable[Batch]]) -> AbstractContextManager[None]:
+        """The network as it is tested, for a while. `batches` are those that BN's statistics are measured on."""
+        count = self.averages.batches
+        images = lambda: (batch.images for batch in islice(batches(), count))  # noqa: E731
+        return self.averages.shown(self.progress.step, images)
+
     def end_epoch(self, validation_error: float | None) -> float:
         """Tells the schedule how an epoch went, and gives back its training error."""
-        _, train_error = self.sums["epoch"].read()
+        train_error = self.sums["epoch"].read().error
         self.sums["epoch"].clear()
         watched = train_error if self.recipe.schedule.watch == "train-error" else validation_error
+        self.progress.epochs += 1
         if watched is not None:
             self.progress.schedule = plateaued(
                 self.recipe,
@@ -212,10 +285,23 @@ class Trainer:
         return True
 
 
+def _placed(network: nn.Module, terms: Terms) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
+    """The network on its device, and what computes it: together with other ranks, compiled."""
+    parts = terms.topology.ranks > 1 and terms.parallel == "fsdp"
+    # FSDP2 takes contiguous tensors alone; convolutions follow their images' format all the same
+    layout = torch.channels_last if terms.channels_last and not parts else torch.contiguous_format
+    network = network.to(device=terms.device, memory_format=layout)  # type: ignore[call-overload]
+    if terms.sync_bn and terms.topology.ranks > 1:
+        network = synchronised(network, terms.device)
+    forward: Callable[[Tensor], Tensor] = network
+    if parts:
+        forward = network = sharded(network, terms.device, terms.topology.ranks)
+    elif terms.topology.ranks > 1:
+        forward = replicated(network, terms.device)
+    return network, torch.compile(forward) if terms.compile else forward
+
+
 def _parts(batch: Batch, count: int) -> Iterator[Batch]:
-    if count == 1:
-        yield batch
-        return
-    size = -(-len(batch.labels) // count)
-    pairs = zip(torch.split(batch.images, size), torch.split(batch.labels, size), strict=True)
-    yield from (Batch(images, labels) for images, labels in pairs)
+    """As many for all ranks, some of them empty, since a part may be where ranks meet."""
+    pairs = zip(torch.tensor_split(batch.images, count), torch.tensor_split(batch.labels, count), strict=True)
+    yield from (Batch(images, labels, batch.whole) for images, labels in pairs)

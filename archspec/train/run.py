@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import json
 import signal
-from contextlib import contextmanager
+import time
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from archspec import provenance
 from archspec.api import build
 from archspec.data.order import Plan
 from archspec.data.prepare import Placement, prepared
 from archspec.data.sets import held_out
 from archspec.errors import file_error
-from archspec.train.checkpoint import CHECKPOINTS, Snapshot, keep, newest, of_step, save
-from archspec.train.contenders import DATA, RECIPE
-from archspec.train.loop import Progress, Terms, Trainer
 from archspec.runs.metrics import Metrics
+from archspec.train.checkpoint import CHECKPOINTS, Snapshot, keep, newest, of_step, save
+from archspec.train.final import tested
+from archspec.train.lock import locked
+from archspec.train.loop import Diverged, Progress, Terms, Trainer
+from archspec.train.memory import keep_large_blocks
+from archspec.train.parallel import put, spread_state, whole
+from archspec.train.record import run_record, weights_stamp
 from archspec.train.scores import Tally
+from archspec.weights.safetensors import staged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import FrameType
 
@@ -34,6 +39,11 @@ if TYPE_CHECKING:
     from archspec.recipes.load import LoadedRecipe
     from archspec.train.loop import Look
     from archspec.train.scores import Scores
+
+    Watcher = Callable[[Mapping[str, Any]], None]
+    """Is told each record of the metrics, and before them `{"kind": "start", "step", "total", "remarks"}`."""
+
+SCHEMA_VERSION = 1
 
 
 class Stopped(Exception):
@@ -57,6 +67,8 @@ class Job:
     checkpoint_every: int = 1000
     """Steps; the end of the run, and what is best on validation, are stored too."""
     last: int = 2
+    place: str = ""
+    """Where the data were found, for the card."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,100 +79,180 @@ class Result:
     test: Scores
     tested_step: int
     best_validation_error: float | None
+    train_error: float | None
+    """Of the last whole epoch, while it was trained."""
     images_per_second: float
+    seconds: float
+    view: str
+
+    def as_json(self) -> dict[str, Any]:
+        """`result.json`."""
+        best = self.best_validation_error
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "steps": self.steps,
+            "tested_step": self.tested_step,
+            "test_accuracy": self.test.accuracy(),
+            "best_val_accuracy": None if best is None else 1 - best,
+            "final_train_error": self.train_error,
+            "images_per_second": self.images_per_second,
+            "seconds": self.seconds,
+            "view": self.view,
+            "test": self.test.as_json(),
+        }
 
 
-def run(job: Job, say: Callable[[Look], None] = lambda _: None) -> Result:
-    """Trains from the newest checkpoint in the run's folder, or from the start. Raises `Stopped`, `Diverged`."""
-    return _Run(job, say).whole()
+def run(job: Job, watchers: Sequence[Watcher] = ()) -> Result | None:
+    """Trains from the newest checkpoint in the run's folder, or from the start; then the first rank tests.
+
+    Gives None in other ranks. Raises `Stopped`, `Diverged`, `TooLarge`, `FileError`.
+    """
+    with ExitStack() as stack:
+        if job.terms.topology.first:
+            stack.enter_context(locked(job.folder))
+        return _Run(job, watchers).whole()
 
 
 class _Run:
-    def __init__(self, job: Job, say: Callable[[Look], None]) -> None:
+    def __init__(self, job: Job, watchers: Sequence[Watcher]) -> None:
         recipe, terms = job.recipe.recipe, job.terms
-        self.job, self.say = job, say
+        keep_large_blocks()
+        self.job, self.watchers, self.topology = job, watchers, terms.topology
         splits = held_out(job.splits, recipe.data.split, recipe.data.which)
         placement = Placement(terms.device, terms.channels_last, job.workers)
-        self.feeds: Feeds = prepared(splits, recipe, Plan(recipe.data.batch, terms.seed), placement)
+        plan = Plan.of(recipe.data, terms.seed)
+        self.feeds: Feeds = prepared(splits, recipe, plan, placement)
         torch.manual_seed(terms.seed)
         self.trainer = Trainer(build(job.architecture), recipe, terms, len(self.feeds.train))
         self.checkpoints = job.folder / CHECKPOINTS
-        self.stamp = {
-            **provenance.stamp(job.architecture),
-            provenance.ORIGIN: f"archspec train, {job.recipe.name}",
-            RECIPE: job.recipe.text(),
-            DATA: job.splits.test.name,
-        }
-        self.images, self.seconds = 0, 0.0
+        self.record, self.stamp = run_record(job, splits), weights_stamp(job, self.feeds)
+        self.metrics: Metrics | None = None
+        self.images, self.seconds, self.began = 0, 0.0, time.monotonic()
+        self.train_error: float | None = None
         self.asked_to_stop = False
 
-    def whole(self) -> Result:
+    def whole(self) -> Result | None:
         """Resumes, trains, tests."""
-        self.resume()
-        with Metrics(self.job.folder / "metrics.jsonl") as self.metrics, self.stoppable():
-            self.metrics.truncate_to(self.trainer.progress.step)
-            while self.trainer.progress.step < self.trainer.total:
+        remarks = self.resume()
+        trainer = self.trainer
+        with ExitStack() as stack:
+            if self.topology.first:
+                self.metrics = stack.enter_context(Metrics(self.job.folder / "metrics.jsonl"))
+                self.metrics.truncate_to(trainer.progress.step)
+                _put_json(self.job.folder / "run.json", self.record)
+            stack.enter_context(self.stoppable())
+            self.tell(
+                {"kind": "start", "step": trainer.progress.step, "total": trainer.total, "remarks": remarks}
+            )
+            while trainer.progress.step < trainer.total or self.epoch_is_over():
                 self.stretch()
-            return self.result()
+            return self.result() if self.topology.first else None
+
+    def tell(self, record: Mapping[str, Any]) -> None:
+        """Tells those who watch."""
+        for watch in self.watchers:
+            watch(record)
+
+    def note(self, kind: str, **record: Any) -> None:
+        """Adds a record to the metrics."""
+        if self.metrics is not None:
+            self.metrics.append({"kind": kind, **record})
+            self.tell({"kind": kind, **record})
 
     def stretch(self) -> None:
         """Steps up to where an epoch ends, a checkpoint is due, or the run ends."""
         trainer, every = self.trainer, self.job.checkpoint_every
         step, length = trainer.progress.step, trainer.steps_per_epoch
-        end = min(trainer.total, (step // length + 1) * length, (step // every + 1) * every)
-        for look in trainer.run(self.batches(), end):
-            self.images, self.seconds = self.images + look.images, self.seconds + look.seconds
-            self.metrics.append({"kind": "train", **look._asdict()})
-            self.say(look)
-            if self.asked_to_stop:
-                self.store()
-                raise Stopped(trainer.progress.step)
-        best = end % length == 0 and self.end_epoch()
+        end = step
+        if not self.epoch_is_over():
+            end = min(trainer.total, (step // length + 1) * length, (step // every + 1) * every)
+            try:
+                for look in trainer.run(self.batches(), end):
+                    self.looked(look)
+            except Diverged as diverged:
+                self.note("diverged", step=diverged.step, lr=trainer.optimiser.param_groups[0]["lr"])
+                raise
+        best = self.epoch_is_over() and self.end_epoch()
         if best or end % every == 0 or end == trainer.total:
             self.store(best=best)
 
+    def looked(self, look: Look) -> None:
+        """Notes a look; stops here where a signal asked for it."""
+        self.images, self.seconds = self.images + look.images, self.seconds + look.seconds
+        self.note("train", **look._asdict())
+        if self.topology.any(self.asked_to_stop, self.job.terms.device):
+            self.store()
+            raise Stopped(look.step)
+
+    def epoch_is_over(self) -> bool:
+        """Whether an epoch's steps were taken, and it was not validated yet."""
+        progress = self.trainer.progress
+        return progress.epochs < progress.step // self.trainer.steps_per_epoch
+
     def batches(self) -> Iterator[Batch]:
-        """The batches of the current epoch from the next step on."""
+        """A rank's pieces of the batches of the current epoch from the next step on."""
         epoch, place = divmod(self.trainer.progress.step, self.trainer.steps_per_epoch)
-        return self.feeds.train.training(epoch, start=place)
+        return self.feeds.train.training(
+            epoch, rank=self.topology.rank, ranks=self.topology.ranks, start=place
+        )
+
+    def measured(self) -> Iterator[Batch]:
+        """A rank's pieces of the batches that BN's true averages are taken of: those of the first epoch."""
+        return self.feeds.train.training(0, rank=self.topology.rank, ranks=self.topology.ranks)
 
     def end_epoch(self) -> bool:
         """Validates, tells the schedule, and says whether this is the best network so far."""
-        trainer = self.trainer
-        error = None if self.feeds.validation is None else self.score(self.feeds.validation).error()
-        train_error = trainer.end_epoch(error)
-        step = trainer.progress.step
-        record = {"step": step, "epoch": step // trainer.steps_per_epoch, "train_error": train_error}
-        self.metrics.append({"kind": "epoch", **record, "validation_error": error})
+        trainer, validation = self.trainer, self.feeds.validation
+        error = None if validation is None else self.score(validation).error()
+        self.train_error = trainer.end_epoch(error)
+        progress = trainer.progress
+        record = {"step": progress.step, "epoch": progress.epochs, "train_error": self.train_error}
+        self.note("epoch", **record, validation_error=error)
         return error is not None and trainer.better(error)
 
     def score(self, feed: Feed) -> Scores:
-        """What the network gets right of a set, one look at each image."""
-        network = self.trainer.network.eval()
-        tally: Tally | None = None
-        with torch.inference_mode():
-            for batch in feed.testing():
-                scores = network(batch.images)
-                tally = tally or Tally(scores.shape[1], scores.device)
-                tally.add(scores, batch.labels)
-        assert tally is not None, "a set without images is refused when it is read"
-        return tally.read()
+        """What the network gets right of a set, one look at each image; each rank looks at its share."""
+        tally = Tally(self.job.architecture.measure.output[0], self.job.terms.device)
+        with self.trainer.tested(self.measured), torch.no_grad():
+            self.trainer.network.eval()
+            for batch in feed.testing(rank=self.topology.rank, ranks=self.topology.ranks):
+                if self.asked_to_stop and self.topology.ranks == 1:
+                    self.store()  # the epoch is validated when the run goes on
+                    raise Stopped(self.trainer.progress.step)
+                tally.add(self.trainer.network(batch.images), batch.labels)
+        return tally.over(self.topology.summed).read()
 
     def store(self, *, best: bool = False) -> None:
-        """A checkpoint of this step, unless there is one."""
+        """A checkpoint of this step, unless there is one. All ranks gather, the first one writes."""
         trainer = self.trainer
-        path = of_step(self.checkpoints, trainer.progress.step)
-        if path is None:
-            self.metrics.sync()
-            snapshot = Snapshot(
-                step=trainer.progress.step,
-                model=trainer.network.state_dict(),
-                optimizer=trainer.optimiser.state_dict(),
-                extra={f"sums.{name}": sums.state() for name, sums in trainer.sums.items()},
-                state={"progress": trainer.progress.as_json(), "run": self.identity()},
-            )
-            path = save(self.checkpoints, snapshot, self.stamp)
-        keep(self.checkpoints, self.job.last, path if best else None)
+        path = of_step(self.checkpoints, trainer.progress.step) if self.topology.first else None
+        if self.topology.agreed(path) is None:
+            snapshot = self.snapshot()
+            if self.metrics is not None:
+                self.metrics.sync()
+                path = save(self.checkpoints, snapshot, self.stamp)
+        if self.topology.first:
+            keep(self.checkpoints, self.job.last, path if best else None)
+
+    def snapshot(self) -> Snapshot:
+        """The run as it stands, whole. Raises `Diverged` where the weights are no numbers: none is to go on from."""
+        trainer = self.trainer
+        with trainer.tested(self.measured):
+            model = {name: whole(each).clone() for name, each in trainer.network.state_dict().items()}
+        if not all(bool(each.isfinite().all()) for each in model.values()):
+            raise Diverged(trainer.progress.step)
+        sums = {f"sums.{name}": each.state() for name, each in trainer.sums.items()}
+        return Snapshot(
+            step=trainer.progress.step,
+            model=model,
+            optimizer=whole(trainer.optimiser.state_dict()),
+            extra={**sums, **trainer.averages.state()},
+            state={
+                "progress": trainer.progress.as_json(),
+                "scaler": trainer.scaler.state_dict(),
+                "run": self.identity(),
+            },
+        )
 
     def identity(self) -> dict[str, Any]:
         """What a checkpoint has to have in common with a run that goes on from it."""
@@ -168,13 +260,20 @@ class _Run:
         told = {"function": job.architecture.hash, "recipe": job.recipe.digest, "seed": job.terms.seed}
         return {**told, "images": len(self.feeds.train)}
 
-    def resume(self) -> None:
-        """Goes back to the newest checkpoint that verifies, if there is one."""
-        found = newest(self.checkpoints)
-        if found is None:
-            return
+    def resume(self) -> tuple[str, ...]:
+        """Goes back to the newest checkpoint that verifies, if there is one; says what was passed over."""
+        found = newest(self.checkpoints) if self.topology.first else None
+        newest_step = self.topology.agreed(found and found[1].snapshot.step)
+        if newest_step is None:
+            return ()
+        found = found or newest(self.checkpoints)
+        if found is None or found[1].snapshot.step != newest_step:
+            message = f"this process does not see the checkpoint of step {newest_step:,}"
+            hint = "all machines have to share the run's folder"
+            raise file_error(self.checkpoints, "AS552", message, hint=hint)
         path, loaded = found
         self.restore(path, loaded.snapshot)
+        return (*loaded.remarks, f"going on from {path.name}")
 
     def restore(self, path: Path, snapshot: Snapshot) -> None:
         """Takes over a checkpoint, bit for bit. Raises `FileError` for one of another run."""
@@ -184,42 +283,43 @@ class _Run:
             message = f"the run in this folder has another {', '.join(differing)}"
             raise file_error(path, "AS554", message, hint="name another folder with --out")
         trainer = self.trainer
-        trainer.network.load_state_dict(dict(snapshot.model))
+        for name, target in trainer.network.state_dict().items():
+            put(target, snapshot.model[name])
+        trainer.averages.restore(snapshot.extra)
         trainer.optimiser.load_state_dict(snapshot.optimizer)
+        spread_state(trainer.optimiser)
+        trainer.scaler.load_state_dict(snapshot.state["scaler"])
         for name, sums in trainer.sums.items():
             sums.restore(snapshot.extra[f"sums.{name}"])
         trainer.progress = Progress.from_json(snapshot.state["progress"])
 
     def result(self) -> Result:
-        """Tests the network that validation chose, or the last."""
-        trainer, progress = self.trainer, self.trainer.progress
-        tested = progress.step
-        best = of_step(self.checkpoints, progress.best_step) if progress.best is not None else None
-        if best is not None and progress.best_step != progress.step:
-            from archspec.weights.files import read_weights
-
-            tensors = read_weights(best / "model.safetensors").tensors
-            trainer.network.load_state_dict({key: torch.tensor(values) for key, values in tensors.items()})
-            tested = progress.best_step
-        test = self.score(self.feeds.test)
+        """Tests the network that validation chose, or the last, as its checkpoint holds it."""
+        progress = self.trainer.progress
+        step = progress.step if progress.best is None else progress.best_step
+        place = of_step(self.checkpoints, step) or of_step(self.checkpoints, progress.step)
+        assert place is not None, "the last step is stored"
+        scores, view = tested(place, self.job)
         speed = self.images / self.seconds if self.seconds else 0.0
-        result = Result(progress.step, test, tested, progress.best, speed)
-        record = {"step": progress.step, "tested_step": tested, "test_error": test.error()}
-        self.metrics.append({"kind": "test", **record})
-        (self.job.folder / "result.json").write_text(
-            json.dumps(test.as_json(), indent=2) + "\n", encoding="utf-8"
-        )
+        seconds = time.monotonic() - self.began
+        result = Result(progress.step, scores, step, progress.best, self.train_error, speed, seconds, view)
+        self.note("test", step=progress.step, tested_step=step, test_error=scores.error())
+        _put_json(self.job.folder / "result.json", result.as_json())
         return result
 
     @contextmanager
     def stoppable(self) -> Iterator[None]:
         """SIGTERM and SIGINT ask the run to stop at its next look; a second one leaves at once."""
+        first = 0.0
 
         def ask(number: int, _frame: FrameType | None) -> None:
-            if self.asked_to_stop:
+            nonlocal first
+            # torchrun passes a terminal's Ctrl-C on to processes that have had it already
+            again = self.asked_to_stop and (self.topology.ranks == 1 or time.monotonic() - first > 1)
+            if again:
                 signal.signal(number, signal.SIG_DFL)
                 signal.raise_signal(number)
-            self.asked_to_stop = True
+            self.asked_to_stop, first = True, time.monotonic()
 
         before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
@@ -227,3 +327,11 @@ class _Run:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _put_json(path: Path, document: dict[str, Any]) -> None:
+    try:
+        with staged(path) as temporary:
+            temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise file_error(path, "AS551", f"the file cannot be written: {error.strerror or error}") from error

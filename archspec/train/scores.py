@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Self
 
     from torch import Tensor
@@ -147,6 +148,12 @@ class Tally:
         self._confusion += pairs.bincount(minlength=len(self._confusion))
         self._among += within.bincount(minlength=self.classes)
         self._broken += (~scores.isfinite()).any(1).sum()
+        return self
+
+    def over(self, summed: Callable[[Tensor], Tensor]) -> Self:
+        """The counts of all ranks, by a sum over them."""
+        self._confusion, self._among = summed(self._confusion), summed(self._among)
+        self._broken = summed(self._broken)
         return self
 
     def read(self) -> Scores:

@@ -81,6 +81,9 @@ def read_weights(path: Path) -> Weights:
 def _kind(path: Path, file: str) -> Literal["safetensors", "pth"]:
     """What a file is, from its first bytes; suffixes are not trusted."""
     head = _head(path, file)
+    # the length of a header in eight bytes, the first of which may be a pickle's 0x80; no header has four gigabytes
+    if head[4:9] == b"\0\0\0\0{":
+        return "safetensors"
     if head[:4] == b"PK\x03\x04" or head[:1] == b"\x80":
         return "pth"
     if head[8:9] == b"{":

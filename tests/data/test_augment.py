@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torchvision.transforms import CenterCrop
 
 from archspec.data.augment import Augment
 from archspec.data.colour import jittered, jitters, shifts
@@ -21,6 +22,7 @@ from archspec.data.statistics import (
     measure,
     normaliser,
 )
+from archspec.errors import FileError
 from archspec.recipes.models import Augment as Augmentation
 from archspec.recipes.models import Normalise
 from tests.data.making import drawn
@@ -64,7 +66,8 @@ def by_hand(whole: Images, index: int, epoch: int, augment: Augment, mean: Any, 
 
     if settings.fill == "mean":
         return cut((values - mean) * factor)
-    y, x = (height - h) // 2, (width - w) // 2
+    # as torchvision's CenterCrop
+    y, x = round((height - h) / 2), round((width - w) / 2)
     mean, factor = (np.broadcast_to(each, values.shape)[:, y : y + h, x : x + w] for each in (mean, factor))
     return (cut(values) - mean) * factor
 
@@ -161,12 +164,6 @@ def test_ranks_starts_and_grouping_change_no_bit(channels_last: bool, together: 
             assert torch.cat([piece[step].labels for piece in pieces]).tolist() == batch.labels.tolist()
 
 
-def test_a_rank_that_gets_nothing_of_the_last_batch_has_a_step_less() -> None:
-    feed = Resident(images(), augmenting(Augmentation()), Plan(11))
-    lengths = [[len(each.labels) for each in feed.training(0, rank=rank, ranks=2)] for rank in range(2)]
-    assert lengths == [[5, 5], [6, 6, 1]]
-
-
 def test_epochs_and_seeds_differ_and_testing_does_not() -> None:
     whole = images()
     augment = augmenting(Augmentation(pad=2, crop=8, flip=True), whole=whole)
@@ -244,8 +241,8 @@ def test_statistics_are_those_of_the_images() -> None:
     other = measure([pixels.flip(0)[:100], pixels.flip(0)[100:]])
     assert np.array_equal(found.covariance, other.covariance)
     assert np.array_equal(found.pixel_mean, other.pixel_mean)
-    with pytest.raises(ValueError, match="no images"):
-        measure([])
+    with pytest.raises(FileError, match="here: AS531 there are no images"):
+        measure([], "here")
 
 
 def test_principal_components_rebuild_the_covariance_and_have_a_sign() -> None:
@@ -282,13 +279,38 @@ def test_normalisations_do_what_they_say(range_: Any, unit: float) -> None:
 
 def test_what_cannot_be_is_refused() -> None:
     flat = Statistics(1, np.zeros((1, 2, 2)), np.zeros(1), np.zeros((1, 1)))
-    with pytest.raises(ValueError, match="the same in all"):
-        normaliser(Normalise(), flat, 1)
-    with pytest.raises(ValueError, match="2 means for 3 channels"):
-        normaliser(Normalise(kind="fixed", mean=(0.5, 0.5), std=(1.0, 1.0)), None, 3)
+    with pytest.raises(FileError, match="x: AS541 a channel is the same in all") as caught:
+        normaliser(Normalise(), flat, 1, "x")
+    assert caught.value.diagnostics[0].hint
+    with pytest.raises(FileError, match="x: AS541 the recipe has 2 means, and an image 3 channels") as caught:
+        normaliser(Normalise(kind="fixed", mean=(0.5, 0.5), std=(1.0, 1.0)), None, 3, "x")
+    assert caught.value.diagnostics[0].hint
     plain = Normaliser(torch.zeros(3, 1, 1), torch.ones(3, 1, 1))
-    with pytest.raises(ValueError, match="a crop of 9x9"):
-        Augment(Augmentation(crop=9), plain, (3, 8, 8))
+    with pytest.raises(FileError, match="x: AS541 a crop of 9x9 is larger than images of 8x7") as caught:
+        Augment(Augmentation(crop=9), plain, (3, 8, 7), name="x")
+    assert caught.value.diagnostics[0].hint == "say augment.crop = 7, or less"
     with pytest.raises(ValueError, match="principal components"):
         Augment(Augmentation(colour="pca"), plain, (3, 8, 8))
     assert Colours((), ()).values == ()
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("down", range(6))
+def test_the_tested_middle_is_torchvisions_for_every_margin(down: int, channels_last: bool) -> None:
+    """Halves round to even: a margin of 3 leaves 2 above."""
+    for right in range(9):
+        shape = (3, 5 + down, 5 + right)
+        whole = images(2, shape)
+        plain = Normaliser(torch.zeros(3, 1, 1), torch.ones(3, 1, 1))
+        augment = Augment(Augmentation(crop=5), plain, shape, channels_last=channels_last)
+        assert torch.equal(augment.testing(whole.pixels), CenterCrop(5)(whole.pixels).float())
+
+
+def test_a_mean_image_is_subtracted_where_it_was_measured() -> None:
+    """Of the middle, the mean's middle, whichever way images were cut."""
+    mean = torch.arange(3 * 8 * 8, dtype=torch.float32).reshape(3, 8, 8)
+    augment = Augment(Augmentation(crop=5), Normaliser(mean, torch.ones(3, 1, 1)), (3, 8, 8))
+    whole = images(2, (3, 8, 8)).pixels
+    expected = CenterCrop(5)(whole.float() - mean)
+    assert torch.equal(augment.testing(whole), expected)
+    assert torch.equal(augment.streamed(CenterCrop(5)(whole), None), expected)

@@ -90,7 +90,6 @@ PICKLES = {
         SOUND.replace(b"K\x14M\x00\x0c\x86", b"J\xff\xff\xff\x7fM\x00\x0c\x86"),
         "an array of shape",
     ),
-    "columns first": (SOUND.replace(b"tb\x89", b"tb\x88"), "not rows of bytes"),
     "fewer images": (edited(data=drawn(0, 19, 3072)), '"data" is 19x3072'),
     "other images": (edited(data=drawn(0, 20, 3000)), '"data" is 20x3000'),
     "no images": (edited(data=b"x"), '"data" is nothing'),

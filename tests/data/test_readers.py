@@ -252,7 +252,7 @@ def test_images_are_held_out_of_the_training_part_alone(which: Any) -> None:
     assert (out == list(range(23, 30))) == (which == "last")
     assert torch.equal(splits.validation.pixels, numbered.pixels[out])
     assert held_out(Splits(numbered, None, whole.test), 0).validation is None
-    with pytest.raises(ValueError, match="30 of 30"):
+    with pytest.raises(FileError, match=r"AS541 30 of 30 training images"):
         held_out(splits.__class__(numbered, None, whole.test), 30)
 
 
@@ -292,5 +292,5 @@ def test_a_synthetic_set_can_be_learnt() -> None:
 
 @pytest.mark.parametrize("bad", [{"classes": 0}, {"train": 0}, {"shape": (3, 10**5, 10**5)}])
 def test_a_synthetic_set_is_bounded(bad: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="images"):
+    with pytest.raises(FileError, match=r"synthetic: AS541.*images"):
         synthetic.make(**bad)

@@ -205,6 +205,23 @@ def test_the_tested_middle_is_what_a_deployed_model_sees(size: tuple[int, int]) 
     assert np.array_equal(prepared_, np.asarray(theirs))
 
 
+@pytest.mark.parametrize("width", range(22, 31))
+def test_the_middle_of_a_picture_is_torchvisions_for_every_margin(width: int) -> None:
+    for height in range(22, 28):
+        image = Image.fromarray(random_bytes(0, height, width, 3))
+        assert np.array_equal(seen(image, View(None, 22)), np.asarray(tv.center_crop(image, [22, 22])))
+        ten = np.stack([np.asarray(each) for each in tv.ten_crop(image, [22, 22])])
+        assert np.array_equal(seen(image, View(None, 22, ten=True)), ten)
+
+
+def test_a_picture_in_which_no_rectangle_fits_gives_torchvisions_middle() -> None:
+    settings = Augmentation(area=(1.0, 1.0), aspect=(50.0, 60.0), crop=8)
+    cuts = drawn(settings, 0, 0, np.arange(1))
+    for size in ((8, 11), (11, 8), (8, 13), (15, 8)):
+        image = Image.fromarray(random_bytes(0, *size, 3))
+        assert np.array_equal(varied(image, settings, cuts, 0), np.asarray(tv.center_crop(image, [8, 8])))
+
+
 @pytest.mark.parametrize("size", [(40, 30), (30, 41)])
 def test_ten_crops_are_torchvisions(size: tuple[int, int]) -> None:
     image = Image.fromarray(random_bytes(0, size[1], size[0], 3))

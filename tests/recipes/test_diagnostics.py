@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import jsonschema
 import pytest
+from pydantic import BaseModel, Field, ValidationError
 
 from archspec.errors import SpecError, where
 from archspec.recipes.load import load_recipe
 from archspec.recipes.schema import json_schema
+from archspec.spec.validate import problems
 from tests.recipes.making import GOOD
 
 if TYPE_CHECKING:
@@ -38,6 +40,14 @@ MISTAKES = {
     "an unknown table": (
         GOOD + "\n[optimizer]\nlr = 0.1\n",
         ['9:2: AS101 unknown key "optimizer" [did you mean "optimiser"?]'],
+    ),
+    "a misspelt word of files": (
+        'extend = "base.toml"\n' + GOOD,
+        ['1:1: AS101 unknown key "extend" [did you mean "extends"?]'],
+    ),
+    "that word within a table": (
+        GOOD + "\n[data]\nextend = 1\n",
+        ['10:1: AS101 unknown key "extend" in data [known here: batch, last, name, split, which]'],
     ),
     "a word of networks": (
         GOOD + "\n[stage.conv2_x]\nwidth = 3\n",
@@ -238,3 +248,25 @@ def test_the_schema_refuses_the_same_shapes(name: str) -> None:
     if name == "a missing key":
         return  # a file that extends another may leave any key of a table out
     assert refused is (name not in beyond_a_schema)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([], "too short: at least 2 are needed"),
+        ([1, 2, 3, 4], "too long: at most 3 are allowed"),
+    ],
+)
+def test_too_few_and_too_many_are_told_apart(value: list[int], message: str) -> None:
+    """No field of today has a least length: this is what one would say."""
+
+    class Table(BaseModel):
+        """With a field of two or three."""
+
+        values: tuple[int, ...] = Field(min_length=2, max_length=3)
+
+    table = {"values": value}
+    with pytest.raises(ValidationError) as caught:
+        Table.model_validate(table)
+    (problem,) = problems(caught.value, Table, table)
+    assert (problem.code, problem.message, problem.loc) == ("AS104", message, ("values",))

@@ -26,7 +26,8 @@ SHIPPED = recipe_names()
 
 def test_these_recipes_ship() -> None:
     assert [
-        *("akamaster-cifar", "cifar10-paper", "cifar10-paper-full50k", "cifar10-paper-warmup", "classroom"),
+        *("akamaster-cifar", "cifar10-paper", "cifar10-paper-full50k", "cifar10-paper-warmup", "cifar100"),
+        "classroom",
         *("digits", "facebook-cifar", "facebook-imagenet", "fashion-mnist", "imagenet-paper"),
         "torchvision-imagenet",
     ] == SHIPPED
@@ -135,3 +136,13 @@ def test_shipped_files_point_editors_at_the_schema() -> None:
     for name in SHIPPED:
         first = (recipe_folder() / f"{name}.toml").read_text(encoding="utf-8").split("\n")[0]
         assert first == "#:schema ./recipe.schema.json"
+
+
+def test_cifar100_is_the_papers_protocol_on_other_images() -> None:
+    found = differences(load_recipe("cifar100").recipe, load_recipe("cifar10-paper").recipe)
+    assert found == (Difference("data.name", "cifar100", "cifar10"),)
+
+
+def test_no_recipe_that_ships_drops_images() -> None:
+    """The paper is silent; facebook's loader, torchvision's and akamaster's keep the smaller batch."""
+    assert {load_recipe(name).recipe.data.last for name in SHIPPED} == {"keep"}

@@ -11,10 +11,16 @@ from hypothesis import strategies as st
 
 from archspec.recipes.load import load_recipe, recipe_names
 from archspec.recipes.models import Recipe
-from archspec.recipes.schedule import ScheduleState, lr, total_steps
+from archspec.recipes.schedule import ScheduleState, epoch_steps, lr, total_steps
 from archspec.recipes.table import MOST_ROWS, table
 
-IMAGES = {"cifar10": 50_000, "imagenet": 1_281_167, "digits": 1_437, "fashion-mnist": 60_000}
+IMAGES = {
+    "cifar10": 50_000,
+    "cifar100": 50_000,
+    "imagenet": 1_281_167,
+    "digits": 1_437,
+    "fashion-mnist": 60_000,
+}
 
 
 def rows(name: str, steps: int, state: ScheduleState | None = None) -> list[tuple[int | None, float]]:
@@ -103,3 +109,26 @@ def test_it_is_one_json_document(capsys: pytest.CaptureFixture[str]) -> None:
     assert (document["steps_per_epoch"], document["steps"], document["batch"]) == (352, 64_000, 128)
     assert [row["iteration"] for row in document["rows"]] == [0, None, 32_000, 48_000, 63_999]
     assert document["says"]["warm-up"]
+
+
+@pytest.mark.parametrize(
+    ("images", "settings", "message"),
+    [
+        (0, [], "no images are left to train on"),
+        (-5, [], "no images are left to train on"),
+        (100, ["data.last=drop"], "100 images make no whole batch of 128"),
+    ],
+)
+def test_a_schedule_without_a_step_is_not_shown(
+    images: int, settings: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        show_schedule(load_recipe("cifar10-paper", settings).recipe, images=images, as_json=False)
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_batches_that_are_dropped_shorten_epochs() -> None:
+    of = load_recipe("facebook-cifar", ["data.last=drop"]).recipe
+    assert epoch_steps(of, 50_000) == 390
+    assert total_steps(of, steps_per_epoch=390) == 164 * 390

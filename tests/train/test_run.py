@@ -17,8 +17,8 @@ import archspec
 from archspec.data.find import find
 from archspec.errors import FileError
 from archspec.recipes.load import load_recipe
-from archspec.train.loop import Diverged, Terms
 from archspec.runs.metrics import read
+from archspec.train.loop import Diverged, Terms
 from archspec.train.run import Job, Stopped, run
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("stop", [1, 13, 21, 30])
 def test_a_stopped_run_goes_on_to_the_same_bits(stop: int, whole: Path, tmp_path: Path) -> None:
-    def interrupt(look: Any) -> None:
-        if look.step >= stop:
+    def interrupt(record: Any) -> None:
+        if record["kind"] == "train" and record["step"] >= stop:
             signal.raise_signal(signal.SIGTERM)
 
     import archspec.train.loop as loop
@@ -66,7 +66,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(stop: int, whole: Path, tmp_path
     before, loop.SECONDS_BETWEEN_LOOKS = loop.SECONDS_BETWEEN_LOOKS, 0.0
     try:
         with pytest.raises(Stopped) as stopped:
-            run(job(tmp_path), interrupt)
+            run(job(tmp_path), [interrupt])
     finally:
         loop.SECONDS_BETWEEN_LOOKS = before
     assert stopped.value.step == stop
@@ -112,4 +112,4 @@ def test_the_weights_are_ready_for_export(whole: Path) -> None:
 
     place = whole / "checkpoints" / "step-00000042" / "model.safetensors"
     assert all(check.ok for check in verify_weights(place))
-    assert json.loads((whole / "result.json").read_text())["images"] == 359
+    assert json.loads((whole / "result.json").read_text())["test"]["images"] == 359

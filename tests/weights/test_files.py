@@ -89,6 +89,16 @@ def test_the_suffix_does_not_matter(tmp_path: Path) -> None:
     assert read_weights(tmp_path / "b.pth").format == "safetensors"
 
 
+def test_a_header_whose_length_begins_like_a_pickle_is_a_header(tmp_path: Path) -> None:
+    lengths = set()
+    for padding in range(0, 264, 8):
+        path = tmp_path / f"{padding}.safetensors"
+        write_weights(path, {"a": np.zeros(1, np.float32)}, {"note": "x" * padding})
+        lengths.add(path.read_bytes()[0])
+        assert read_weights(path).format == "safetensors"
+    assert 0x80 in lengths
+
+
 def test_a_checkpoint_without_checksums_is_read_and_said_so(tmp_path: Path) -> None:
     torch.serialization.set_crc32_options(False)
     try:

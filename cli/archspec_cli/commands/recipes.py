@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 def show_schedule(recipe: Recipe, *, images: int, as_json: bool) -> None:
     """Prints a recipe's schedule for so many images to train on, those held out not counted."""
+    if images < 1:
+        output.fail("no images are left to train on", f"data.split holds out {recipe.data.split:,}")
     steps = epoch_steps(recipe, images)
+    if not steps:
+        hint = 'say data.last = "keep", or a smaller data.batch'
+        output.fail(f"{images:,} images make no whole batch of {recipe.data.batch:,}", hint)
     rows = table(recipe, steps_per_epoch=steps)
     total = total_steps(recipe, steps_per_epoch=steps)
     if as_json:

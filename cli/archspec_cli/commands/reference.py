@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def schema(output: Path, *, check: bool) -> None:
-    from archspec.spec.schema import schema_text
+def schema(output: Path, *, recipe: bool, check: bool) -> None:
+    from archspec.recipes.schema import schema_text as of_recipes
+    from archspec.spec.schema import schema_text as of_specs
 
-    text = schema_text()
+    text = of_recipes() if recipe else of_specs()
     if str(output) == "-":
         data(text)
         return

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from archspec.errors import file_error
 from archspec.recipes.load import load_recipe
-from archspec.spec.fields import shown
 from archspec_cli.loading import load
-from archspec_cli.output import emit_json, fail, say, tell
+from archspec_cli.output import emit_json, fail, say, settings, tell
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from archspec.architecture import Architecture
     from archspec.data.sets import Splits
     from archspec.recipes.load import LoadedRecipe
-    from archspec.train.loop import Look
+    from archspec.train.run import Job, Result, Watcher
 
 DIGITS = ("cifar/resnet20", ("n=1",))
 """What is trained where nothing is said: a residual net of 8 layers."""
@@ -42,21 +43,87 @@ class Asked:
     root: Path | None
     output: Path | None
     seed: int
+    seeds: int
     device: str
     compile: bool
     workers: int
+    parallel: Literal["ddp", "fsdp"]
+    sync_bn: bool
     checkpoint_every: int
+    last: int
     download: bool
+    tensorboard: bool
+
+
+def launch(processes: int) -> NoReturn:
+    """The same command line in several processes."""
+    from archspec.train.launch import launch as launched
+
+    raise SystemExit(launched(processes, without_nproc(sys.argv[1:]), say))
+
+
+def without_nproc(arguments: Sequence[str]) -> list[str]:
+    """The command line of one of the processes."""
+    kept, skip = [], False
+    for argument in arguments:
+        if not skip and argument != "--nproc" and not argument.startswith("--nproc="):
+            kept.append(argument)
+        skip = not skip and argument == "--nproc"
+    return kept
 
 
 def run(spec: str | None, asked: Asked, changes: list[str] | None, recipe_changes: list[str] | None) -> None:
     recipe = load_recipe(asked.recipe or asked.data or "digits", recipe_changes or ())
-    for name in ("ema", "precise_bn"):
-        if getattr(recipe.recipe.train, name):
-            fail(f"train.{name} is not there yet", f"--set-recipe train.{name}=0 trains without it")
     splits, place = _data(recipe, asked)
     architecture = _architecture(spec, splits, changes)
-    _train(architecture, recipe, splits, asked, place)
+    from archspec.train.evaluate import device_named
+    from archspec.train.loop import Diverged, Terms
+    from archspec.train.memory import TooLarge
+    from archspec.train.run import Job, Stopped
+    from archspec.train.topology import joined
+
+    try:
+        wanted = device_named(asked.device)
+    except ValueError as error:
+        fail(str(error))
+    if asked.parallel == "fsdp" and recipe.recipe.train.precision == "fp16":
+        fail("fp16 scales gradients, which FSDP2 keeps in parts", "--set-recipe train.precision=bf16")
+    with joined(wanted) as (topology, device):
+        settings.quiet = settings.quiet or not topology.first
+        folder = topology.agreed(asked.output or _dated(architecture, splits))
+        terms = Terms(
+            device,
+            asked.compile,
+            seed=asked.seed,
+            topology=topology,
+            parallel=asked.parallel,
+            sync_bn=asked.sync_bn,
+        )
+        job = Job(
+            architecture,
+            recipe,
+            splits,
+            folder,
+            terms,
+            asked.workers,
+            asked.checkpoint_every,
+            asked.last,
+            place=place,
+        )
+        try:
+            results = _trained(_jobs(job, asked.seeds), asked)
+        except Stopped as stopped:
+            say(
+                f"stopped after step {stopped.step:,}; the same command with --out {folder} goes on from there"
+            )
+            raise SystemExit(STOPPED) from None
+        except Diverged as diverged:
+            say(f"{diverged}; the last checkpoint in {folder} is from before")
+            raise SystemExit(DIVERGED) from None
+        except TooLarge as error:
+            fail(str(error), _advice(error, recipe))
+    if results:
+        _report(folder, [job.folder for job in _jobs(job, asked.seeds)], results)
 
 
 def schedule(asked: Asked, recipe_changes: list[str] | None, *, as_json: bool) -> None:
@@ -97,78 +164,107 @@ def _architecture(spec: str | None, splits: Splits, changes: list[str] | None) -
     return architecture
 
 
-def _train(
-    architecture: Architecture, recipe: LoadedRecipe, splits: Splits, asked: Asked, place: str
-) -> None:
-    from archspec.train.evaluate import device_named
-    from archspec.train.loop import Diverged, Terms
-    from archspec.train.run import Job, Stopped
-    from archspec.train.run import run as train
-    from archspec_cli.output import settings
-
-    try:
-        device = device_named(asked.device)
-    except ValueError as error:
-        fail(str(error))
-    folder = asked.output or _dated(architecture, splits)
-    job = Job(
-        architecture,
-        recipe,
-        splits,
-        folder,
-        Terms(device, asked.compile, seed=asked.seed),
-        asked.workers,
-        asked.checkpoint_every,
-    )
-    say(
-        f"{architecture.name} by {recipe.name} on {splits.train.name} ({place}), seed {asked.seed}, in {folder}"
-    )
-    try:
-        result = train(job, _Said())
-    except Stopped as stopped:
-        say(f"stopped after step {stopped.step:,}; the same command with --out {folder} goes on from there")
-        raise SystemExit(STOPPED) from None
-    except Diverged as diverged:
-        say(f"{diverged}; the last checkpoint in {folder} is from before")
-        raise SystemExit(DIVERGED) from None
-    best = result.best_validation_error
-    document = {
-        "run": str(folder),
-        "steps": result.steps,
-        "tested_step": result.tested_step,
-        "test_accuracy": result.test.accuracy(),
-        "best_val_accuracy": None if best is None else 1 - best,
-        "images_per_second": result.images_per_second,
-    }
-    if settings.json:
-        emit_json(document)
-        return
-    chosen = "" if best is None else f", chosen by a validation error of {best:.2%}"
-    tell(
-        f"test accuracy {result.test.accuracy():.2%} after {result.steps:,} steps (the network of step "
-        f"{result.tested_step:,}{chosen}); {result.images_per_second:,.0f} images/s\n"
-        f"next: archspec eval {folder}, or archspec export {folder}/checkpoints/step-{result.tested_step:08d}/"
-        "model.safetensors"
-    )
-
-
 def _dated(architecture: Architecture, splits: Splits) -> Path:
     when = datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S")
     return Path("runs") / f"{when}-{architecture.name}-{splits.train.name}"
 
 
-class _Said:
-    """A line about every two seconds."""
+def _jobs(job: Job, seeds: int) -> list[Job]:
+    """One run, or one in a folder of its own for each seed, from the first on."""
+    if seeds == 1:
+        return [job]
+    numbers = range(job.terms.seed, job.terms.seed + seeds)
+    return [
+        replace(job, folder=job.folder / f"seed-{seed}", terms=replace(job.terms, seed=seed))
+        for seed in numbers
+    ]
 
-    def __init__(self) -> None:
-        self.last = time.monotonic()
 
-    def __call__(self, look: Look) -> None:
-        if time.monotonic() - self.last < 2:
-            return
-        self.last = time.monotonic()
-        speed = look.images / look.seconds if look.seconds else 0
+def _trained(jobs: Sequence[Job], asked: Asked) -> list[Result]:
+    """The results of all; none where another rank has them."""
+    from archspec.train.run import run as train
+    from archspec_cli.meter import Meter
+
+    results = []
+    for job in jobs:
         say(
-            f"step {look.step:,}: loss {look.loss:.4f}, training error {look.train_error:.2%}, lr {shown(look.lr)}, "
-            f"{speed:,.0f} images/s, {look.waited / max(look.seconds, 1e-9):.0%} of the time waiting for data"
+            f"{job.architecture.name} by {job.recipe.name} on {job.splits.train.name} ({job.place}), "
+            f"seed {job.terms.seed}, in {job.folder}"
         )
+        with Meter(f"{job.architecture.name}, seed {job.terms.seed}") as meter:
+            watchers: list[Watcher] = [meter] if job.terms.topology.first else []
+            result = train(job, [*watchers, *_board(job, asked)])
+        if result is not None:
+            results.append(result)
+    return results
+
+
+def _board(job: Job, asked: Asked) -> list[Any]:
+    if not asked.tensorboard or not job.terms.topology.first:
+        return []
+    from archspec.train.board import Board
+
+    try:
+        return [Board(job.folder)]
+    except ImportError:
+        fail("--tensorboard needs TensorBoard", "pip install 'archspec-nn[tensorboard]'")
+
+
+def _advice(error: Any, recipe: LoadedRecipe) -> str:
+    """What to type instead of a batch that does not fit."""
+    if error.fits is None:
+        return "not one image fits: take a smaller network, or --device cpu"
+    parts = -(-recipe.recipe.data.batch // error.fits)
+    return (
+        f"{error.fits:,} images fit: --set-recipe train.accumulate={parts} computes the same batch in {parts} parts "
+        f"(BN normalises each by itself); --set-recipe data.batch={error.fits} takes smaller steps"
+    )
+
+
+def _report(folder: Path, folders: Sequence[Path], results: Sequence[Result]) -> None:
+    """What came out: a card in the folder, and the figures."""
+    from archspec.runs.card import write_card
+
+    write_card(folder)
+    runs = [
+        {
+            "run": str(place),
+            "steps": result.steps,
+            "tested_step": result.tested_step,
+            "test_accuracy": result.test.accuracy(),
+            "best_val_accuracy": result.as_json()["best_val_accuracy"],
+            "images_per_second": result.images_per_second,
+        }
+        for place, result in zip(folders, results, strict=True)
+    ]
+    if settings.json:
+        emit_json(runs[0] if len(runs) == 1 else _summed(folder, runs))
+        return
+    for place, result in zip(folders, results, strict=True):
+        best = result.best_validation_error
+        chosen = "" if best is None else f", chosen by a validation error of {best:.2%}"
+        tell(
+            f"test accuracy {result.test.accuracy():.2%} after {result.steps:,} steps (the network of step "
+            f"{result.tested_step:,}{chosen}); {result.images_per_second:,.0f} images/s, {place}"
+        )
+    weights = f"{folders[0]}/checkpoints/step-{results[0].tested_step:08d}/model.safetensors"
+    tell(
+        f"card: {folder}/card.md\nnext: archspec eval {folders[0]}, archspec plot {folder}, archspec export {weights}"
+    )
+
+
+def _summed(folder: Path, runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Several seeds as one: means, and each run."""
+    from statistics import fmean, stdev
+
+    accuracies = [run["test_accuracy"] for run in runs]
+    chosen = [run["best_val_accuracy"] for run in runs]
+    return {
+        "run": str(folder),
+        "steps": runs[0]["steps"],
+        "test_accuracy": fmean(accuracies),
+        "test_accuracy_std": stdev(accuracies),
+        "best_val_accuracy": None if None in chosen else fmean(chosen),
+        "images_per_second": fmean(run["images_per_second"] for run in runs),
+        "runs": runs,
+    }

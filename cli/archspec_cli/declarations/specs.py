@@ -163,18 +163,20 @@ def audit(
 def schema(
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="File, or - for stdout.")] = Path("-"),
+    recipe: Annotated[bool, typer.Option("--recipe", help="That of recipes.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Exit 1 when the file is not current.")] = False,
 ) -> None:
-    """Print the JSON Schema of the spec language, for editors.
+    """Print the JSON Schema of the spec language, or of recipes, for editors.
 
     \b
     Examples:
       archspec schema -o specs/archspec.schema.json
       archspec schema -o specs/archspec.schema.json --check
+      archspec schema --recipe -o specs/recipes/recipe.schema.json
     """
     from archspec_cli.commands.reference import schema as run
 
-    run(output, check=check)
+    run(output, recipe=recipe, check=check)
 
 
 @app.command()

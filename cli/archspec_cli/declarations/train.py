@@ -28,6 +28,13 @@ class Split(StrEnum):
     TRAIN = "train"
 
 
+class Parallel(StrEnum):
+    """How several processes share a network."""
+
+    DDP = "ddp"
+    FSDP = "fsdp"
+
+
 class Average(StrEnum):
     """What is averaged over looks and networks."""
 
@@ -69,12 +76,29 @@ def train(
         typer.Option("--out", "-o", metavar="DIR", help="The run's folder; one that was stopped goes on."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, order and augmentation.")] = 0,
+    seeds: Annotated[
+        int,
+        typer.Option(min=1, max=1000, metavar="N", help="So many runs, from --seed on: mean and deviation."),
+    ] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     compile_: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
     workers: Annotated[int, typer.Option(min=0, max=64, help="Processes that decode streamed pictures.")] = 0,
+    nproc: Annotated[
+        int, typer.Option(min=1, max=1024, metavar="N", help="So many processes on this machine, a GPU each.")
+    ] = 1,
+    parallel: Annotated[Parallel, typer.Option(help="How processes share the network.")] = Parallel.DDP,
+    sync_bn: Annotated[
+        bool, typer.Option("--sync-bn", help="BN over the images of all processes; else of each by itself.")
+    ] = False,
     checkpoint_every: Annotated[
         int, typer.Option(min=1, metavar="STEPS", help="Between checkpoints.")
     ] = 1000,
+    keep: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Checkpoints kept: the last ones, and the best.")
+    ] = 2,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write curves for TensorBoard too.")
+    ] = False,
     show_schedule: Annotated[
         bool,
         typer.Option("--show-schedule", help="Print where the learning rate changes, and train nothing."),
@@ -97,8 +121,14 @@ def train(
     Examples:
       archspec train
       archspec train cifar/resnet20 --data cifar10 --recipe cifar10-paper --out runs/resnet20
+      archspec train cifar/resnet56 --data cifar10 --recipe cifar10-paper --seeds 5 --nproc 2
+      torchrun --nproc-per-node 8 --nnodes 2 ... -m archspec train resnet50 --data imagenet --recipe imagenet-paper
       archspec train --recipe cifar10-paper --show-schedule
     """
+    if nproc > 1 and not show_schedule:
+        from archspec_cli.commands.train import launch
+
+        launch(nproc)
     from archspec_cli.commands.train import Asked, run, schedule
 
     asked = Asked(
@@ -107,11 +137,16 @@ def train(
         root=root,
         output=output,
         seed=seed,
+        seeds=seeds,
         device=device,
         compile=compile_,
         workers=workers,
+        parallel=parallel.value,
+        sync_bn=sync_bn,
         checkpoint_every=checkpoint_every,
+        last=keep,
         download=download,
+        tensorboard=tensorboard,
     )
     if show_schedule:
         schedule(asked, set_recipe, as_json=json)

@@ -1,0 +1,67 @@
+"""Networks as a Mermaid flowchart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from archspec.drawing.net import often
+from archspec.drawing.wires import Repeated, wires
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from archspec.drawing.net import Net
+    from archspec.drawing.wires import Joint, Style
+
+MAX_EDGES = 500
+"""What Mermaid draws unless its page is configured otherwise."""
+
+_ARROWS: dict[Style, str] = {"wire": "-->", "identity": "-->", "projection": "==>", "dimensions": "-.->"}
+_FILLS = {"conv": "#ddd3ee", "fc": "#efefef", "image": "#ffffff", "plus": "#ffffff"}
+_HARMLESS = frozenset(" ,./+()-_\N{MULTIPLICATION SIGN}")
+
+
+def mermaid(nets: Sequence[Net]) -> str:
+    """The flowchart: dotted are shortcuts that change dimensions, thick ones project without changing them."""
+    return (
+        "\n".join(["flowchart TD", *(line for place, net in enumerate(nets) for line in _net(net, place))])
+        + "\n"
+    )
+
+
+def edges(nets: Sequence[Net]) -> int:
+    """How many edges their flowchart has."""
+    return sum(len(wires(net, "n").edges) for net in nets)
+
+
+def _net(net: Net, place: int) -> Iterator[str]:
+    prefix = f"n{place}"
+    found = wires(net, prefix)
+    yield f"  subgraph {prefix}[{_quoted(net.title)}]"
+    for joint in found.joints:
+        yield from _repeated(joint) if isinstance(joint, Repeated) else [f"    {_joint(joint)}"]
+    for start, end, style, label in found.edges:
+        yield f"    {start} {_ARROWS[style]}{f'|{_quoted(label)}|' if label else ''} {end}"
+    yield "  end"
+
+
+def _repeated(repeated: Repeated) -> Iterator[str]:
+    yield f"    subgraph {repeated.id}[{_quoted(often(repeated.times))}]"
+    for joint in repeated.joints:
+        yield f"      {_joint(joint)}"
+    yield "    end"
+
+
+def _joint(joint: Joint) -> str:
+    before, behind = {"plus": ("((", "))"), "image": ("([", "])")}.get(joint.kind, ("[", "]"))
+    style = f":::{joint.kind}" if joint.kind in _FILLS else ""
+    return f"{joint.id}{before}{_quoted(joint.text)}{behind}{style}"
+
+
+def _quoted(text: str) -> str:
+    """A label. Whatever Mermaid might read as more than a character is written as its number."""
+    return '"' + "".join(map(_character, text)) + '"'
+
+
+def _character(char: str) -> str:
+    return char if char.isalnum() or char in _HARMLESS else f"#{ord(char)};"

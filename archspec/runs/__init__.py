@@ -1,0 +1,1 @@
+"""What a run leaves behind, read without torch: metrics, cards, curves."""

@@ -1,0 +1,378 @@
+"""Curves as a figure in the manner of the paper's Figures 1, 4 and 6: training thin, validation bold.
+
+Figure 6 dashes training errors, Figure 4 draws them thin. They are thin here, because dashes of a noisy line are hard
+to follow. The same curves make the same bytes. Names are a stranger's text: nothing in them is markup or mathematics.
+"""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from archspec.runs.curves import NEAR, agreed
+from archspec.weights.safetensors import staged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
+    from matplotlib.typing import RcKeyType
+
+    from archspec.runs.curves import Curve, Point
+
+Unit = Literal["iteration", "epoch"]
+FORMATS = {".svg": "svg", ".png": "png"}
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#7f6000", "#56b4e9", "#000000", "#e69f00")
+"""After Okabe and Ito: told apart by the colour-blind, too. The first ones are dark enough for text."""
+MOST_CURVES = 2 * len(COLOURS)
+MOST_POINTS = 1000
+INK, FAINT, GRID = "#222222", "#767676", "#e4e4e4"
+WIDTH, HEIGHT = 7.2, 4.2  # inches, as all that follows
+LEFT, BOTTOM, TOP, GAP = 0.62, 0.56, 0.36, 0.14
+TITLE, MARKS = 0.32, 0.18
+SIZE, SMALL = 9.5, 8.0  # points
+DPI = 200
+_LINE = 1.35 * SIZE / 72  # the height of a label
+BOLD, THIN = 2.0, 0.9
+_MANY = 40
+_STEPS = (1, 2, 5, 10)
+_NICE = (1, 2, 5, 10, 20, 30, 40, 50, 60, 80, 100)
+_STYLE: dict[RcKeyType, Any] = {
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.labelsize": SIZE,
+    "axes.linewidth": 0.8,
+    "figure.dpi": DPI,  # texts are measured as they are drawn
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "Helvetica"],
+    "font.size": SIZE,
+    "path.simplify": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "archspec",
+    "text.color": INK,
+    "text.parse_math": False,
+    "text.usetex": False,
+    "xtick.color": INK,
+    "xtick.labelsize": SIZE - 0.5,
+    "ytick.color": INK,
+    "ytick.labelsize": SIZE - 0.5,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How curves are drawn. `y_max` is in per cent; without it, the curves' ends fill a good part of the height."""
+
+    unit: Unit = "iteration"
+    y_max: float | None = None
+    title: str = ""
+    log: bool = False
+
+
+def draw(curves: Sequence[Curve], look: Look, path: Path) -> None:
+    """Writes the figure, whole or not at all, as what the name ends with: one of `FORMATS`."""
+    kind = FORMATS[path.suffix.lower()]
+    with _style(), staged(path) as temporary:
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        metadata = (
+            {"Software": None}
+            if kind == "png"
+            else {**nothing, "Title": _plain(look.title) or "Training curves"}
+        )
+        _figure(curves, look).savefig(temporary, format=kind, dpi=DPI, metadata=metadata)
+
+
+def top(curves: Sequence[Curve]) -> float:
+    """Per cent at the top: twice what the curves end at, and at least what most of the points are below."""
+    ends, most = [0.0], [0.0]
+    for points in _lines(curves):
+        means = sorted(point.mean for point in points)
+        ends.append(points[-1].mean)
+        share = 0.65 if len(means) >= _MANY else 0.85
+        most.append(means[int(share * (len(means) - 1))])
+    wanted = 100 * max(2.1 * max(ends), *most)
+    return next((float(nice) for nice in _NICE if nice >= wanted), 100.0)
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    """Matplotlib as it comes, whatever files of this machine say, and then ours."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # a box is drawn
+        mpl.rcdefaults()
+        mpl.rcParams.update(_STYLE)
+        yield
+
+
+def _figure(curves: Sequence[Curve], look: Look) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, HEIGHT))
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0, 0, 1, 1))
+    marked = any(curve.changes for curve in curves)
+    scales = _x_axis(axes, curves, look.unit, marked=marked)
+    _y_axis(axes, curves, look)
+    bold_train = not any(curve.held_out for curve in curves)
+    for place, (curve, scale) in enumerate(zip(curves, scales, strict=True)):
+        colour, style = _of(place)
+        _line(axes, curve.train, scale, colour, style, bold=bold_train)
+        _line(axes, curve.validation, scale, colour, style, bold=True)
+    names = [figure.text(0, 0, "", color=_of(place)[0], va="center") for place in range(len(curves))]
+    right = _named(names, curves, axes.get_ylim()[1])
+    title, bottom = (TITLE if _plain(look.title) else 0.0), BOTTOM + marked * MARKS
+    width, height = WIDTH - LEFT - right, HEIGHT - bottom - TOP - title
+    axes.set_position((LEFT / WIDTH, bottom / HEIGHT, width / WIDTH, height / HEIGHT))
+    _place(axes, names, curves, scales)
+    _drops(axes, curves, scales)
+    _key(axes, curves, bold_train=bold_train)
+    if title:
+        text = figure.text(
+            LEFT / WIDTH, 1 - 0.24 / HEIGHT, _plain(look.title), size=SIZE + 1.5, weight="bold"
+        )
+        _fit(text, WIDTH - LEFT - 0.1)
+    return figure
+
+
+def _x_axis(axes: Axes, curves: Sequence[Curve], unit: Unit, *, marked: bool) -> list[float]:
+    """Labels the axis. Returns what a step is divided by, for each curve."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    longest = max(curve.end for curve in curves)
+    thousands = unit == "iteration" and longest >= 10_000
+    divisor = 1e4 if thousands else 1.0
+    scales = [(curve.steps_per_epoch or 1.0) if unit == "epoch" else divisor for curve in curves]
+    axes.set_xlabel("iter. (1e4)" if thousands else unit, labelpad=4 + marked * MARKS * 72)
+    axes.set_xlim(0, max(curve.end / scale for curve, scale in zip(curves, scales, strict=True)))
+    axes.xaxis.set_major_locator(MaxNLocator(8, steps=_STEPS, integer=not thousands))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+    return scales
+
+
+def _y_axis(axes: Axes, curves: Sequence[Curve], look: Look) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    highest = look.y_max or (100.0 if look.log else top(curves))
+    if look.log:
+        axes.set_yscale("log", nonpositive="clip")
+        lowest = min(
+            (100 * point.mean for points in _lines(curves) for point in points if point.mean), default=1
+        )
+        axes.set_ylim(min(max(lowest / 1.5, 1e-3), highest / 10), highest)
+    else:
+        axes.set_ylim(0, highest)
+        axes.yaxis.set_major_locator(MaxNLocator(8, steps=_STEPS))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
+    axes.yaxis.set_minor_formatter(FuncFormatter(lambda *_: ""))
+    axes.set_ylabel("error (%)")
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(which="both", length=3)
+
+
+def _line(axes: Axes, points: Sequence[Point], scale: float, colour: str, style: Any, *, bold: bool) -> None:
+    if not points:
+        return
+    shown = _thinned(points)
+    x, y = [point.step / scale for point in shown], [100 * point.mean for point in shown]
+    width = BOLD if bold else THIN
+    if len(shown) == 1:
+        size = 7 if bold else 4
+        axes.plot(x, y, "o", color=colour, markersize=size, markeredgewidth=0, clip_on=False, zorder=4)
+        return
+    low, high = [100 * point.low for point in shown], [100 * point.high for point in shown]
+    if low != high:
+        axes.fill_between(x, low, high, color=colour, alpha=0.2 if bold else 0.12, linewidth=0, zorder=2)
+    alpha, order = (1.0, 4) if bold else (0.8, 3)
+    axes.plot(
+        x,
+        y,
+        color=colour,
+        linestyle=style,
+        linewidth=width,
+        alpha=alpha,
+        zorder=order,
+        solid_joinstyle="round",
+    )
+
+
+def _thinned(points: Sequence[Point]) -> list[Point]:
+    """At most so many of them, as far apart as can be, the last among them."""
+    count = len(points)
+    if count <= MOST_POINTS:
+        return list(points)
+    return [points[place * (count - 1) // (MOST_POINTS - 1)] for place in range(MOST_POINTS)]
+
+
+def _named(names: Sequence[Text], curves: Sequence[Curve], highest: float) -> float:
+    """Writes the labels, each with the error that its curve ends at. Returns the inches that they take."""
+    widths = []
+    for text, curve in zip(names, curves, strict=True):
+        percent = 100 * _last(curve).mean
+        error = f"\N{EN SPACE}{'↑ ' if percent > highest else ''}{percent:.{1 if percent >= 10 else 2}f} %"
+        text.set_text(curve.label + error)
+        widths.append(_fit(text, 0.36 * WIDTH, error))
+    return max(widths) + 2 * GAP
+
+
+def _place(axes: Axes, names: Sequence[Text], curves: Sequence[Curve], scales: Sequence[float]) -> None:
+    """Puts each label right of where its curve ends, or as near as the others leave room."""
+    box, inches = axes.get_position(), axes.figure.dpi_scale_trans.inverted()
+    ends = []
+    for curve, scale in zip(curves, scales, strict=True):
+        last = _last(curve)
+        data = (last.step / scale, min(100 * last.mean, axes.get_ylim()[1]))
+        x, y = inches.transform(axes.transData.transform(data))
+        ends.append((float(x), max(float(y), box.y0 * HEIGHT)))
+    order = sorted(range(len(ends)), key=lambda place: (ends[place][1], place))
+    heights = _spread([ends[place][1] for place in order], box.y0 * HEIGHT, box.y1 * HEIGHT)
+    edge = box.x1 * WIDTH
+    for place, height in zip(order, heights, strict=True):
+        x, y = ends[place]
+        names[place].set_position(((edge + GAP) / WIDTH, height / HEIGHT))
+        if abs(height - y) < 0.02 and edge - x < 0.02:
+            continue
+        line = [((x + 0.03) / WIDTH, y / HEIGHT), ((edge + GAP - 0.03) / WIDTH, height / HEIGHT)]
+        _leader(axes, line, _of(place)[0])
+
+
+def _leader(axes: Axes, line: Sequence[tuple[float, float]], colour: str) -> None:
+    """A faint line from the end of a curve to its label."""
+    from matplotlib.lines import Line2D
+
+    assert axes.figure is not None, "axes are made by their figure"
+    (x0, y0), (x1, y1) = line
+    axes.figure.add_artist(Line2D((x0, x1), (y0, y1), color=colour, linewidth=0.7, linestyle=":", alpha=0.9))
+
+
+def _spread(heights: Sequence[float], floor: float, ceiling: float) -> list[float]:
+    """Rising heights moved apart by the height of a label, as little as may be; below the ceiling in any case."""
+    groups: list[list[float]] = []  # of labels that touch: the sum of what they want, and how many they are
+    for height in heights:
+        groups.append([height, 1])
+        while len(groups) > 1 and _centre(groups[-2]) + _reach(groups[-2:]) > _centre(groups[-1]):
+            total, count = groups.pop()
+            groups[-1][0] += total
+            groups[-1][1] += count
+    out = [
+        _centre(group) + (place - (group[1] - 1) / 2) * _LINE
+        for group in groups
+        for place in range(int(group[1]))
+    ]
+    out = [max(height, floor + place * _LINE) for place, height in enumerate(out)]
+    return [min(height, ceiling - (len(out) - 1 - place) * _LINE) for place, height in enumerate(out)]
+
+
+def _centre(group: Sequence[float]) -> float:
+    return group[0] / group[1]
+
+
+def _reach(groups: Sequence[Sequence[float]]) -> float:
+    """How far apart the middles of two groups have to be."""
+    return sum(count for _, count in groups) * _LINE / 2
+
+
+def _drops(axes: Axes, curves: Sequence[Curve], scales: Sequence[float]) -> None:
+    """Thin lines where the rate changed: one for all runs that agree, in its own colour for a run that is alone."""
+    longest = max(curve.end for curve in curves)
+    found = agreed({place: curve.changes for place, curve in enumerate(curves)}, NEAR * longest)
+    used = float("-inf")
+    for change, owners in found:
+        first = min(owners)
+        reached = [place for place, curve in enumerate(curves) if curve.end > change.step]
+        colour = _of(first)[0] if len(owners) == 1 < len(reached) else FAINT
+        x = change.step / scales[first]
+        axes.axvline(x, color=colour, linewidth=0.8, linestyle=(0, (4, 3)), alpha=0.8, zorder=1)
+        share = x / axes.get_xlim()[1]
+        if share - used < 0.09:
+            continue
+        used = share
+        axes.annotate(
+            _said(change.ratio),
+            (x, 0),
+            (0, -18),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            ha="center",
+            va="top",
+            size=SMALL,
+            color=colour,
+        )
+
+
+def _said(ratio: float) -> str:
+    if ratio == float("inf"):
+        return "lr = 0"
+    return f"lr / {ratio:.3g}" if ratio > 1 else f"lr * {1 / ratio:.3g}" if ratio else "lr > 0"
+
+
+def _key(axes: Axes, curves: Sequence[Curve], *, bold_train: bool) -> None:
+    """What thin and bold are, above the axes."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles: list[Any] = [
+        Line2D([], [], color=INK, linewidth=BOLD if bold_train else THIN, label="training error")
+    ]
+    if not bold_train:
+        handles.append(Line2D([], [], color=INK, linewidth=BOLD, label="validation error"))
+    if any(point.low < point.high for points in _lines(curves) for point in points):
+        handles.append(Patch(color=INK, alpha=0.2, linewidth=0, label="lowest to highest of the seeds"))
+    axes.legend(
+        handles=handles,
+        loc="lower left",
+        bbox_to_anchor=(0, 1.015),
+        borderaxespad=0,
+        borderpad=0,
+        ncols=len(handles),
+        frameon=False,
+        fontsize=SIZE - 0.5,
+        handlelength=1.8,
+        columnspacing=1.6,
+    )
+
+
+def _fit(text: Text, inches: float, tail: str = "") -> float:
+    """Leaves out the middle of a text that is too wide, but not its tail. Returns how wide it is, in inches."""
+    whole = text.get_text().removesuffix(tail)
+    width, kept = _width(text), len(whole)
+    while width > inches and kept > 2:
+        kept = min(kept - 1, max(2, int(kept * inches / width)))
+        text.set_text(f"{whole[: kept - kept // 2]}…{whole[-(kept // 2) :]}{tail}")
+        width = _width(text)
+    return width
+
+
+def _width(text: Text) -> float:
+    figure = text.get_figure()
+    assert figure is not None, "texts are made by their figure"
+    return float(text.get_window_extent().width / figure.dpi)
+
+
+def _plain(text: str) -> str:
+    """One line that can be drawn and written into XML, of what is too long only the beginning."""
+    return "".join(char if char.isprintable() else " " for char in text[:500]).strip()
+
+
+def _lines(curves: Sequence[Curve]) -> Iterator[Sequence[Point]]:
+    for curve in curves:
+        yield from (points for points in (curve.train, curve.validation) if points)
+
+
+def _last(curve: Curve) -> Point:
+    """Where the bold line ends."""
+    return (curve.validation or curve.train)[-1]
+
+
+def _of(place: int) -> tuple[str, Any]:
+    """Colour and line of a curve."""
+    return COLOURS[place % len(COLOURS)], "-" if place < len(COLOURS) else (0, (6, 1.5))

@@ -1,0 +1,141 @@
+"""What a run says of itself: `run.json` for its card, and the stamp on its weights."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from archspec import provenance
+from archspec.data.prepare import central
+from archspec.data.sets import Images
+from archspec.preprocessing import Preprocessing
+from archspec.train.contenders import DATA, NORMALISER, RECIPE
+
+if TYPE_CHECKING:
+    from archspec.data.prepare import Feeds
+    from archspec.data.sets import Splits
+    from archspec.preprocessing import Color
+    from archspec.train.loop import Terms
+    from archspec.train.run import Job
+
+SCHEMA_VERSION = 1
+_COLORS: dict[int, Color] = {1: "L", 3: "RGB"}
+
+
+def run_record(job: Job, splits: Splits) -> dict[str, Any]:
+    """`run.json`: what runs, on what, by which versions. `splits` have the validation images held out."""
+    architecture, recipe, terms, train = job.architecture, job.recipe, job.terms, splits.train
+    measure = architecture.measure
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "spec": {
+            "name": architecture.name,
+            "hash": architecture.hash,
+            "text": provenance.spec_text(architecture),
+            "parameters": measure.total.params,
+            "multiply_adds": measure.total.macs,
+        },
+        "recipe": {"name": recipe.name, "digest": recipe.digest, "text": recipe.text()},
+        "data": {
+            "name": train.name,
+            "place": job.place,
+            "train": len(train),
+            "validation": len(splits.validation) if splits.validation is not None else None,
+            "test": len(splits.test),
+            "shape": list(train.shape) if isinstance(train, Images) else None,
+            "classes": len(train.classes),
+        },
+        "seed": terms.seed,
+        "terms": _terms(terms, job.workers),
+        "batch_norm_images": normalised_together(job),
+        "versions": {
+            "archspec": version("archspec-nn"),
+            "python": platform.python_version(),
+            "torch": str(torch.__version__),
+            "numpy": version("numpy"),
+            "cuda": torch.version.cuda if terms.device.type == "cuda" else None,
+            "platform": platform.platform(),
+        },
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": ["archspec", *sys.argv[1:]],
+    }
+
+
+def normalised_together(job: Job) -> int:
+    """How many images' statistics one BN layer computes together."""
+    terms, recipe = job.terms, job.recipe.recipe
+    part = -(-recipe.data.batch // recipe.train.accumulate)
+    return part if terms.sync_bn else -(-part // terms.topology.ranks)
+
+
+def _terms(terms: Terms, workers: int) -> dict[str, Any]:
+    ranks = terms.topology.ranks
+    return {
+        "device": terms.device.type,
+        "device_name": _device_name(terms.device),
+        "threads": torch.get_num_threads(),
+        "ranks": ranks,
+        "nodes": terms.topology.nodes,
+        "parallel": terms.parallel if ranks > 1 else None,
+        "sync_bn": terms.sync_bn and ranks > 1,
+        "compile": terms.compile,
+        "channels_last": terms.channels_last,
+        "workers": workers,
+    }
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        with open("/proc/cpuinfo") as stream:
+            names = [line.partition(":")[2].strip() for line in stream if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or os.uname().machine
+
+
+def weights_stamp(job: Job, feeds: Feeds) -> dict[str, str]:
+    """What the weights carry: spec, recipe, data, classes, and how their images are normalised."""
+    stamp = {
+        **provenance.stamp(job.architecture),
+        provenance.ORIGIN: f"archspec train, {job.recipe.name}",
+        provenance.LABELS: json.dumps(list(job.splits.test.classes)),
+        RECIPE: job.recipe.text(),
+        DATA: job.splits.test.name,
+        NORMALISER: _packed(feeds),
+    }
+    preprocessing = _preprocessing(job, feeds)
+    return stamp if preprocessing is None else {**stamp, provenance.PREPROCESSING: preprocessing.to_json()}
+
+
+def _packed(feeds: Feeds) -> str:
+    from safetensors.torch import save
+
+    return base64.b64encode(save(feeds.normaliser.tensors())).decode()
+
+
+def _preprocessing(job: Job, feeds: Feeds) -> Preprocessing | None:
+    """How a picture is prepared, where that can be said by channel: not where a mean image is subtracted."""
+    mean, factor = feeds.normaliser.mean, feeds.normaliser.factor
+    color = _COLORS.get(len(mean))
+    if mean[0].numel() > 1 or color is None:
+        return None
+    _, height, width = job.architecture.input_shape
+    view = central(job.recipe.recipe)
+    return Preprocessing(
+        size=(height, width),
+        resize=view.resize or None,
+        color=color,
+        range=255,
+        mean=tuple(mean.flatten().tolist()),
+        std=tuple((1 / factor).flatten().tolist()),
+    )
