@@ -58,7 +58,7 @@ def _repeated(repeated: Repeated) -> Iterator[str]:
 
 
 def _joint(joint: Joint) -> str:
-    looks = {"plus": "shape=circle, width=0.3, fixedsize=true", "image": "shape=plaintext, style=none"}
+    looks = {"plus": "shape=circle, width=0.3, fixedsize=true", "image": 'shape=plaintext, style=""'}
     fill = f'fillcolor="{_FILLS[joint.kind]}"' if joint.kind in _FILLS else ""
     look = ", ".join(filter(None, [f"label={_quoted(joint.text)}", looks.get(joint.kind, ""), fill]))
     return f"{joint.id} [{look}]"

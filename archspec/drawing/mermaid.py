@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from archspec.drawing.net import often
+from archspec.drawing.scene import INK
 from archspec.drawing.wires import Repeated, wires
 
 if TYPE_CHECKING:
@@ -23,10 +24,9 @@ _HARMLESS = frozenset(" ,./+()-_\N{MULTIPLICATION SIGN}")
 
 def mermaid(nets: Sequence[Net]) -> str:
     """The flowchart: dotted are shortcuts that change dimensions, thick ones project without changing them."""
-    return (
-        "\n".join(["flowchart TD", *(line for place, net in enumerate(nets) for line in _net(net, place))])
-        + "\n"
-    )
+    looks = [f"  classDef {kind} fill:{fill},stroke:{INK},color:{INK}" for kind, fill in _FILLS.items()]
+    lines = [line for place, net in enumerate(nets) for line in _net(net, place)]
+    return "\n".join(["flowchart TD", *looks, *lines]) + "\n"
 
 
 def edges(nets: Sequence[Net]) -> int:
@@ -38,6 +38,7 @@ def _net(net: Net, place: int) -> Iterator[str]:
     prefix = f"n{place}"
     found = wires(net, prefix)
     yield f"  subgraph {prefix}[{_quoted(net.title)}]"
+    yield "    direction TB"
     for joint in found.joints:
         yield from _repeated(joint) if isinstance(joint, Repeated) else [f"    {_joint(joint)}"]
     for start, end, style, label in found.edges:
@@ -47,6 +48,7 @@ def _net(net: Net, place: int) -> Iterator[str]:
 
 def _repeated(repeated: Repeated) -> Iterator[str]:
     yield f"    subgraph {repeated.id}[{_quoted(often(repeated.times))}]"
+    yield "      direction TB"
     for joint in repeated.joints:
         yield f"      {_joint(joint)}"
     yield "    end"

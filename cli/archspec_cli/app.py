@@ -8,6 +8,8 @@ from archspec_cli.declarations import weights
 from archspec_cli.declarations import deploy
 from archspec_cli.declarations import train
 from archspec_cli.declarations import runs
+from archspec_cli.declarations import studies
+from archspec_cli.declarations import analysis
 from archspec_cli.declarations import draw
 
-__all__ = ["app", "deploy", "draw", "runs", "specs", "train", "weights"]
+__all__ = ["analysis", "app", "deploy", "draw", "runs", "specs", "studies", "train", "weights"]

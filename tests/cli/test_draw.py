@@ -81,14 +81,6 @@ def test_a_mistake_is_told_and_nothing_is_written(
     assert sorted(os.listdir(tmp_path)) == before
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_may_not_be_written_is_told(cli: Cli, tmp_path: Path) -> None:  # noqa: F811
-    (tmp_path / "locked").mkdir(mode=0o500)
-    failed = cli("draw", "good.toml", "-o", "locked/net.svg")
-    assert failed.code == 2
-    assert "Permission denied" in failed.err
-
-
 @pytest.mark.parametrize("name", ["net.svg", "net.png"])
 def test_a_failed_write_leaves_what_was_there(
     cli: Cli,  # noqa: F811

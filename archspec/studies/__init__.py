@@ -1,0 +1,1 @@
+"""Experiments as data: many runs, one picture or table at the end."""
