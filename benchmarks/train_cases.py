@@ -137,7 +137,7 @@ def _usual(setting: Setting, clock: Clock) -> None:
     optimizer = optimiser(network)
     clock.ask()
     while True:
-        train_epoch(network, clock.ticking(batches), optimizer, setting.device)
+        train_epoch(network, clock.ticking(batches), optimizer, device=setting.device)
 
 
 def _usual_loader(setting: Setting, clock: Clock) -> None:

@@ -89,6 +89,15 @@ def varied(side: int, mean: tuple[float, ...], std: tuple[float, ...]) -> Callab
     )
 
 
+def centred(mean: Tensor, vary: int | None) -> Callable[[Any], Any]:
+    """Transforms that subtract a mean image, as the paper has them: what is padded is 0. `vary`: the crop's side."""
+    plain = [transforms.ToTensor(), transforms.Normalize(mean, torch.ones_like(mean))]
+    if vary is None:
+        return transforms.Compose(plain)
+    crop = transforms.RandomCrop(vary, padding=4)
+    return transforms.Compose([*plain, crop, transforms.RandomHorizontalFlip()])
+
+
 def loader(pictures: Pictures, batch: int, *, shuffle: bool) -> DataLoader[Any]:
     """Batches of pictures, made by two workers."""
     pinned = torch.cuda.is_available()
@@ -107,9 +116,14 @@ def optimiser(network: nn.Module, decaying: Iterable[nn.Parameter] | None = None
 
 
 def train_epoch(
-    network: nn.Module, batches: Iterable[Any], optimizer: torch.optim.Optimizer, device: str = "cpu"
+    network: nn.Module,
+    batches: Iterable[Any],
+    optimizer: torch.optim.Optimizer,
+    *,
+    scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
+    device: str = "cpu",
 ) -> float:
-    """One epoch; its mean loss."""
+    """One epoch; its mean loss. A scheduler is told of every step."""
     network.train()
     criterion = nn.CrossEntropyLoss()
     running, steps = 0.0, 0
@@ -119,6 +133,8 @@ def train_epoch(
         loss = criterion(network(images), labels)
         loss.backward()
         optimizer.step()
+        if scheduler is not None:
+            scheduler.step()
         running += loss.item()
         steps += 1
     return running / steps

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from archspec.ir.ops import ActivationKind
 from archspec.recipes import models as recipes
 from archspec.recipes.schema import json_schema as recipe_schema
 from archspec.spec import models
-from archspec.spec.fields import NormKind
+from archspec.spec.fields import ActKind, NormKind
 from archspec.spec.schema import json_schema
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ RECIPE_TABLES: tuple[tuple[type[BaseModel], str], ...] = (
 
 # lists of words that several keys share, each written once
 WORDS = {
-    get_args(ActivationKind): ("an", "activation", "Activations"),
+    get_args(ActKind): ("an", "activation", "Activations"),
     get_args(NormKind): ("a", "normalisation", "Normalisations"),
 }
 

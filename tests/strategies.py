@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Table = dict[str, Any]
 
-NORMS = ("batch", "layer", "group", "instance", "rms", "none")
+NORMS = ("batch", "layer", "group", "instance", "rms", "frn", "none")
 ACTIVATIONS = (
     "relu",
     "relu6",
@@ -28,6 +28,7 @@ ACTIVATIONS = (
     "hardsigmoid",
     "sigmoid",
     "tanh",
+    "tlu",
 )
 FILLINGS = ("he-normal-fan-in", "he-normal-fan-out", "xavier-normal", "normal", "torch")
 

@@ -89,9 +89,9 @@ def weights(op: Op) -> int:
             return op.out_channels * (op.in_channels // op.groups * op.kernel_size**2 + op.bias)
         case ops.Linear():
             return op.out_features * (op.in_features + op.bias)
-        case ops.BatchNorm2d() | ops.GroupNorm() | ops.InstanceNorm2d():
+        case ops.BatchNorm2d() | ops.GroupNorm() | ops.InstanceNorm2d() | ops.FilterResponseNorm2d():
             return 2 * op.channels
-        case ops.RMSNorm2d():
+        case ops.RMSNorm2d() | ops.ThresholdedLinearUnit():
             return op.channels
     return 0
 
@@ -202,9 +202,10 @@ CHANGES: list[tuple[tuple[str | int, ...], Any]] = [
     (("norm", "eps"), 1e-2),
     (("norm", "momentum"), 0.7),
     (("norm", "kind"), "rms"),
+    (("norm", "kind"), "frn"),
     (("norm", "kind"), "none"),
     (("norm", "groups"), 1),
-    *((("defaults", "act"), kind) for kind in ACTIVATIONS[:3]),
+    *((("defaults", "act"), kind) for kind in (*ACTIVATIONS[:3], "tlu")),
     (("defaults", "shortcut"), "C"),
     (("defaults", "shortcut"), "none"),
     (("defaults", "pad"), "both"),

@@ -1,1 +1,1 @@
-"""What trained networks show: layer responses, gradients."""
+"""What networks show when one looks inside: the responses of their layers, and how signals pass through them."""

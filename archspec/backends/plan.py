@@ -25,6 +25,7 @@ _OVERWRITABLE = (
     ops.GroupNorm,
     ops.InstanceNorm2d,
     ops.RMSNorm2d,
+    ops.FilterResponseNorm2d,
     ops.Add,
 )
 _SPARE_NAMES = ("out", "y", "z", "u", "v", "w")

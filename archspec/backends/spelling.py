@@ -98,6 +98,10 @@ def spell(op: ops.Op, *, in_place: bool = False) -> Spelling:  # noqa: PLR0912 -
             return Module("nn.InstanceNorm2d", (op.channels,), _unusual(said))
         case ops.RMSNorm2d():
             return Module("RMSNorm2d", (op.channels,), _unusual((("eps", op.eps, 1e-5),)))
+        case ops.FilterResponseNorm2d():
+            return Module("FilterResponseNorm2d", (op.channels,), _unusual((("eps", op.eps, 1e-6),)))
+        case ops.ThresholdedLinearUnit():
+            return Module("ThresholdedLinearUnit", (op.channels,))
         case ops.Activation():
             return Module(_ACTIVATIONS[op.kind], (), _unusual((("inplace", in_place, False),)))
         case ops.MaxPool2d():

@@ -25,3 +25,40 @@ class RMSNorm2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         scale = torch.rsqrt(x.square().mean(dim=(1, 2, 3), keepdim=True) + self.eps)
         return x * scale * self.weight.view(1, -1, 1, 1)
+
+
+class FilterResponseNorm2d(nn.Module):
+    """Divides each channel by its root mean square over H, W; one scale and one shift a channel."""
+
+    def __init__(self, channels: int, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.empty(channels))
+        self.bias = nn.Parameter(torch.empty(channels))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Scales of one, shifts of zero."""
+        nn.init.ones_(self.weight)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale = torch.rsqrt(x.square().mean(dim=(2, 3), keepdim=True) + self.eps)
+        # one pass over the map, and one gradient that is kept
+        return torch.addcmul(self.bias.view(1, -1, 1, 1), x, scale * self.weight.view(1, -1, 1, 1))
+
+
+class ThresholdedLinearUnit(nn.Module):
+    """The larger of a value and a trained threshold, one a channel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.tau = nn.Parameter(torch.empty(channels))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Thresholds of zero: a ReLU."""
+        nn.init.zeros_(self.tau)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.maximum(x, self.tau.view(-1, *(1 for _ in x.shape[2:])))

@@ -94,7 +94,7 @@ def find(
     classes: int | None = None,
     say: Say = silent,
 ) -> Source:
-    """The set of a name. With a root, that alone is searched. Raises `FileError`: AS531.
+    """The set of a name, or of a folder of pictures. With a root, that alone is searched. Raises `FileError`: AS531.
 
     With `fetch` a missing set is downloaded, to the root or the cache. `shape` (C, H, W) and `classes` are the
     network's: a synthetic set is made for them, and pictures are decoded to the channels. `say` hears, while
@@ -105,6 +105,8 @@ def find(
     if name == "synthetic":
         size = shape or (3, 32, 32)
         return Source(name, "made up", lambda: synthetic.make(size, classes or 10))
+    if name not in KNOWN and root is None and Path(name).is_dir():
+        name, root = "folder", Path(name)
     known = KNOWN.get(name)
     if known is None:
         raise file_error(name, "AS531", "there is no data set of this name", hint=did_you_mean(name, NAMES))
@@ -142,13 +144,13 @@ def _place(known: Known, root: Path | None) -> Path | None:
 def _missing(name: str, known: Known, root: Path | None) -> FileError:
     where = (root,) if root is not None else roots()
     if not known.inside and root is None:
-        message = "a set of pictures in folders is found by its path alone: give it with --data"
+        message = "a set of pictures in folders is found by its path alone: --data DIR"
     else:
         message = f"the data set {name} is not in {', '.join(map(str, where))}"
     hint = (
         known.fetch
         if not known.inside
-        else f"{known.fetch}, in {where[0]} or where --data or ${VARIABLE} says"
+        else f"{known.fetch}, in {where[0]} or where --data-root or ${VARIABLE} says"
     )
     if name in download.SETS:
         hint += "; or let it be downloaded with --download"

@@ -74,17 +74,6 @@ def prepared(splits: Splits, recipe: Recipe, plan: Plan, placement: Placement, s
     return Feeds(fed(train), validation, fed(splits.test), normalised, statistics)
 
 
-def to_test(part: Set, recipe: Recipe, normaliser: Normaliser, plan: Plan, placement: Placement) -> Feed:
-    """A feed of one part, for testing alone, normalised as a checkpoint says: nothing is measured.
-
-    Its `testing` gives the same bits as that of `prepared`. Raises `FileError`.
-    """
-    if isinstance(part, Files) and not _streams(recipe.augment):
-        part = in_memory(part)
-    plain = recipe.augment.model_copy(update={"colour": "none"})
-    return _fed(part, recipe.model_copy(update={"augment": plain}), normaliser, plan, placement, None)
-
-
 def _fed(
     part: Set,
     recipe: Recipe,

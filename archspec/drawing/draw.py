@@ -71,7 +71,7 @@ def nets(architectures: Sequence[Architecture], wanted: Wanted, titles: Sequence
 def drawn(nets: Sequence[Net], format: Format, wanted: Wanted) -> str | bytes:
     """The columns in a format. What a format needs is imported here, so that text does not pay for pictures."""
     if wanted.blocks and format not in ("svg", "png"):
-        raise DrawingError(f"blocks are drawn as svg or png, not as {format}")
+        raise DrawingError(f"blocks are drawn as svg or png, not as {format}", "-o blocks.svg")
     match format:
         case "svg":
             from archspec.drawing.svg import svg

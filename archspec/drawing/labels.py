@@ -41,10 +41,18 @@ def label(op: Op) -> Label:
         case ops.AdaptiveAvgPool2d():
             size = op.output_size
             return Label("avg pool" if size == 1 else f"avg pool, {size}x{size}", "pool")
-        case ops.BatchNorm2d() | ops.GroupNorm() | ops.InstanceNorm2d() | ops.RMSNorm2d():
+        case (
+            ops.BatchNorm2d()
+            | ops.GroupNorm()
+            | ops.InstanceNorm2d()
+            | ops.RMSNorm2d()
+            | ops.FilterResponseNorm2d()
+        ):
             return Label(_norm(op), "norm")
         case ops.Activation():
             return Label(op.kind, "act")
+        case ops.ThresholdedLinearUnit():
+            return Label("tlu", "act")
     return _moved(op)
 
 
@@ -76,6 +84,8 @@ def _norm(op: ops.Norm) -> str:
             return "instance norm"
         case ops.RMSNorm2d():
             return "rms norm"
+        case ops.FilterResponseNorm2d():
+            return "filter response norm"
         case _:
             assert_never(op)
 

@@ -18,7 +18,8 @@ MAX_EDGES = 500
 """What Mermaid draws unless its page is configured otherwise."""
 
 _ARROWS: dict[Style, str] = {"wire": "-->", "identity": "-->", "projection": "==>", "dimensions": "-.->"}
-_FILLS = {"conv": "#ddd3ee", "fc": "#efefef", "image": "#ffffff", "plus": "#ffffff"}
+_WHITE = ("pool", "gate", "norm", "act", "other", "image", "plus")
+_FILLS = {"conv": "#ddd3ee", "fc": "#efefef", **dict.fromkeys(_WHITE, "#ffffff")}
 _HARMLESS = frozenset(" ,./+()-_\N{MULTIPLICATION SIGN}")
 
 
@@ -56,8 +57,7 @@ def _repeated(repeated: Repeated) -> Iterator[str]:
 
 def _joint(joint: Joint) -> str:
     before, behind = {"plus": ("((", "))"), "image": ("([", "])")}.get(joint.kind, ("[", "]"))
-    style = f":::{joint.kind}" if joint.kind in _FILLS else ""
-    return f"{joint.id}{before}{_quoted(joint.text)}{behind}{style}"
+    return f"{joint.id}{before}{_quoted(joint.text)}{behind}:::{joint.kind}"
 
 
 def _quoted(text: str) -> str:

@@ -48,7 +48,7 @@ def png(scene: Scene, scale: float = 2) -> bytes:
                 pen.item(item)
         picture.paste(strip.reduce(FINER), (0, top))
     stream = BytesIO()
-    picture.save(stream, "PNG", optimize=True, dpi=(96 * scale, 96 * scale))
+    picture.save(stream, "PNG", dpi=(96 * scale, 96 * scale))
     return stream.getvalue()
 
 

@@ -161,7 +161,7 @@ class _Reader:
     def _op(self, op: ops.Op, inputs: tuple[_Value, ...], path: str, row: str) -> _Value:
         self.operations += 1
         if self.operations > MAX_OPERATIONS:
-            raise self._too_large()
+            raise self._too_large(f"{MAX_OPERATIONS:,} operations")
         shape = op.shape(*(value.shape for value in inputs))
         if self.aside is not None:
             self.aside.append(op)
@@ -189,12 +189,12 @@ class _Reader:
 
     def _box(self, box: Box) -> None:
         if len(self.boxes) == MAX_BOXES:
-            raise self._too_large()
+            raise self._too_large(f"{MAX_BOXES:,} boxes")
         self.boxes.append(box)
 
-    def _too_large(self) -> DrawingError:
+    def _too_large(self, most: str) -> DrawingError:
         hint = "" if self.once else "--collapse draws what is repeated once"
-        return DrawingError(f"the network has more than {MAX_BOXES:,} boxes to draw", hint)
+        return DrawingError(f"the network has more than {most} to draw", hint)
 
 
 def _of_option_a(op: ops.Op) -> bool:

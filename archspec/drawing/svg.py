@@ -31,7 +31,7 @@ _SPACE = "http://www.w3.org/2000/svg"
 
 
 def svg(scene: Scene) -> str:
-    """The SVG document of a scene: the same bytes on every run."""
+    """The SVG document of a scene: the same bytes on every run, and no ids, so that a page may hold several."""
     width, height = _number(scene.width), _number(scene.height)
     root = ET.Element(
         "svg",
@@ -41,14 +41,14 @@ def svg(scene: Scene) -> str:
             "width": width,
             "height": height,
             "role": "img",
-            "aria-labelledby": "title about",
+            "aria-label": scene.title,
             "font-family": FAMILY,
             "font-size": str(TEXT),
             "fill": INK,
         },
     )
-    _text(root, "title", scene.title, id="title")
-    _text(root, "desc", scene.about, id="about")
+    _text(root, "title", scene.title)
+    _text(root, "desc", scene.about)
     # its own paper: on a dark page dark lines would be lost
     ET.SubElement(root, "rect", {"class": "paper", "width": width, "height": height, "fill": "#ffffff"})
     for item in scene.items:

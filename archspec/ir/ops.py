@@ -185,10 +185,34 @@ class RMSNorm2d(_ChannelNorm):
 
 
 @dataclass(frozen=True, slots=True)
+class FilterResponseNorm2d(_ChannelNorm):
+    """Division by the root mean square over H and W, affine (Singh and Krishnan 2020). No mean is subtracted."""
+
+    channels: Dim
+    eps: float = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
 class Activation(Operation):
     """An elementwise nonlinearity without parameters."""
 
     kind: ActivationKind
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdedLinearUnit(Operation):
+    """`max(x, tau)` with a trained threshold a channel: TLU (Singh and Krishnan 2020). Flat values are channels."""
+
+    channels: Dim
+    has_state: ClassVar[bool] = True
+
+    def shape(self, *inputs: Shape) -> Shape:
+        if inputs[0][0] != self.channels:
+            raise ShapeError("AS301", f"thresholds of {self.channels} channels are given {inputs[0][0]}")
+        return inputs[0]
+
+    def parameters(self) -> dict[str, Shape]:
+        return {"tau": (self.channels,)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +328,7 @@ class PadChannels(Operation):
         return (channels + self.before + self.after, height, width)
 
 
-Norm = BatchNorm2d | GroupNorm | InstanceNorm2d | RMSNorm2d
+Norm = BatchNorm2d | GroupNorm | InstanceNorm2d | RMSNorm2d | FilterResponseNorm2d
 Op = (
     Conv2d
     | Linear
@@ -312,7 +336,9 @@ Op = (
     | GroupNorm
     | InstanceNorm2d
     | RMSNorm2d
+    | FilterResponseNorm2d
     | Activation
+    | ThresholdedLinearUnit
     | MaxPool2d
     | AvgPool2d
     | AdaptiveAvgPool2d

@@ -179,6 +179,9 @@ def multiply(at: At) -> Value:
     if known is not None:
         return known
     left, right = at.value(0), at.value(1)
+    if left == right:
+        message = f"{at.title} squares what it is given, as norms by a mean square do"
+        raise Unliftable(f"{message}: only batch normalisation is lifted")
     silu = _silu(at, left, right) or _silu(at, right, left)
     if silu is not None:
         return silu

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from archspec.errors import Loc
-    from archspec.spec.fields import NormKind
+    from archspec.spec.fields import ActKind, NormKind
     from archspec.spec.models import Defaults, NormTable
 
 # what a chain (an `nn.Sequential`) cannot hold, because torch has no module for it
@@ -27,6 +27,8 @@ _PREFIXES: dict[type, str] = {
     ops.GroupNorm: "norm",
     ops.InstanceNorm2d: "norm",
     ops.RMSNorm2d: "norm",
+    ops.FilterResponseNorm2d: "norm",
+    ops.ThresholdedLinearUnit: "tlu",
     ops.MaxPool2d: "maxpool",
     ops.AvgPool2d: "avgpool",
     ops.AdaptiveAvgPool2d: "avgpool",
@@ -38,7 +40,7 @@ _PREFIXES: dict[type, str] = {
     ops.PadChannels: "pad",
 }
 MAX_GATES = 3
-NUMBERED = ("conv", "bn", "norm")
+NUMBERED = ("conv", "bn", "norm", "tlu")
 
 
 class Context(NamedTuple):
@@ -190,13 +192,17 @@ class Builder:
                 op = ops.InstanceNorm2d(channels, table.eps)
             case "rms":
                 op = ops.RMSNorm2d(channels, table.eps)
+            case "frn":
+                op = ops.FilterResponseNorm2d(channels, table.eps)
             case _:
                 assert_never(kind)
         self.last_norm = self.op(op, loc, number)
 
-    def _activate(self, switch: bool | ops.ActivationKind, loc: Loc) -> None:
-        if switch is not False:
-            self.op(ops.Activation(self.context.defaults.act if switch is True else switch), loc)
+    def _activate(self, switch: bool | ActKind, loc: Loc) -> None:
+        if switch is False:
+            return
+        kind = self.context.defaults.act if switch is True else switch
+        self.op(ops.ThresholdedLinearUnit(self.channels) if kind == "tlu" else ops.Activation(kind), loc)
 
     def _pool(self, layer: models.Pool, loc: Loc) -> ops.Op:
         fixed = self.context.fixed

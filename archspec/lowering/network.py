@@ -104,6 +104,7 @@ class _Network:
         out = self.architecture.size(layer.linear, (*loc, "linear"), 1, 10**6)
         number = self.builder.count("fc") + 1 if self.linears > 1 else 0
         self.builder.op(ops.Linear(self.shape[0], out, layer.bias), loc, number)
+        self._follow()
         if layer.act is not False:
             self.builder.layer(models.Act(act=layer.act), loc)
         if layer.dropout:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
     from pydantic.json_schema import JsonSchemaValue
 
-NormKind = Literal["batch", "layer", "group", "instance", "rms", "none"]
+NormKind = Literal["batch", "layer", "group", "instance", "rms", "frn", "none"]
+# every activation that a spec can say: "tlu" has thresholds, so it is an operation of its own
+ActKind = Literal[ActivationKind, "tlu"]
 BLOCK_NAMES = ("in", "out", "width", "stride")
 MOST_SUGGESTIONS = 100
 NAME_PATTERN = r"^[a-z][a-z0-9_.-]{0,63}$"
@@ -147,7 +149,7 @@ def _switch(kinds: tuple[str, ...], what: str) -> _Checked:
 
 
 NormSwitch = Annotated[bool | NormKind, _switch(get_args(NormKind), "normalisation")]
-ActivationSwitch = Annotated[bool | ActivationKind, _switch(get_args(ActivationKind), "activation")]
+ActivationSwitch = Annotated[bool | ActKind, _switch(get_args(ActKind), "activation")]
 BiasSwitch = Annotated[bool | Literal["auto"], _switch(("auto",), "bias")]
 
 

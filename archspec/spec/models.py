@@ -16,13 +16,14 @@ from pydantic import (
     ValidationInfo,
     WrapValidator,
     field_validator,
+    model_validator,
 )
 
-from archspec.ir.ops import ActivationKind
 from archspec.sizes import Var
 from archspec.spec.fields import (
     About,
     ActivationSwitch,
+    ActKind,
     BiasSwitch,
     BlockName,
     BlockReference,
@@ -215,7 +216,7 @@ class Defaults(Model):
         description="Which convolution of a block takes the stage's stride, where the block does not say.",
     )
     order: Order = Field("post", description='"post": conv, norm, act. "pre": norm, act, conv.')
-    act: ActivationKind = Field("relu", description="The activation.")
+    act: ActKind = Field("relu", description="The activation.")
     bias: BiasSwitch = Field("auto", description='Bias of convolutions; "auto": where no norm follows.')
 
 
@@ -223,11 +224,22 @@ class NormTable(Model):
     """The normalisation."""
 
     kind: NormKind = Field("batch", description="Its kind.")
-    eps: Epsilon = Field(1e-5, description="Added to the variance.")
+    eps: Epsilon = Field(
+        1e-5,
+        description='Added to the variance, or to the mean square. Where kind is "frn" the default is 1e-6.',
+    )
     momentum: Epsilon = Field(
         0.1, description="Of batch normalisation's running statistics, as torch counts it."
     )
     groups: int = Field(32, ge=1, le=65536, description="Groups of group normalisation.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_eps(cls, value: Any) -> Any:
+        # each kind has its paper's own: Singh and Krishnan 2020, 3.1
+        if isinstance(value, dict) and value.get("kind") == "frn":
+            return {"eps": 1e-6, **value}
+        return value
 
 
 class Init(Model):

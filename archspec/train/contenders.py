@@ -136,10 +136,7 @@ def parted(splits: Splits, each: Contender) -> Splits:
     if each.recipe is None:
         return splits
     data = each.recipe.recipe.data
-    try:
-        return held_out(splits, data.split, data.which)
-    except ValueError as error:
-        raise file_error(splits.train.name, "AS541", str(error)) from error
+    return held_out(splits, data.split, data.which)
 
 
 # views
@@ -227,10 +224,7 @@ def normalisation(each: Contender, splits: Splits) -> Normalise:
     if each.recipe is None:
         hint = "--preprocessing imagenet, cifar10, none or a JSON file; or --recipe, with the set trained on"
         raise file_error(each.file, "AS522", "the file does not say how pictures are prepared", hint=hint)
-    try:
-        feeds = fed(parted(splits, each), each.recipe.recipe, Plan(1), Placement())
-    except ValueError as error:
-        raise file_error(splits.train.name, "AS541", str(error)) from error
+    feeds = fed(parted(splits, each), each.recipe.recipe, Plan(1), Placement())
     return normalised(feeds.normaliser)
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softmax
 
+from archspec.preprocessing import middle
 from archspec.train.scores import Tally, Untestable
 
 if TYPE_CHECKING:
@@ -192,8 +193,8 @@ def normalised(normaliser: Normaliser) -> Normalise:
 
     def normalise(images: Tensor) -> Tensor:
         (height, width), (h, w) = mean.shape[1:], images.shape[2:]
-        top, left = (height - h) // 2, (width - w) // 2
-        fitting = flat if top < 0 or left < 0 else mean[:, top : top + h, left : left + w]
+        top, left = middle(height, h), middle(width, w)
+        fitting = flat if height < h or width < w else mean[:, top : top + h, left : left + w]
         return (images.float() - fitting.to(images.device)) * factor.to(images.device)
 
     return normalise

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from archspec.passes.flatten import FlatOp
     from archspec.spec.models import Block, Layers, Stage
 
+_NORMS = (ops.BatchNorm2d, ops.GroupNorm, ops.InstanceNorm2d, ops.RMSNorm2d, ops.FilterResponseNorm2d)
 _ACTIVATIONS = ("relu", "leaky-relu", "silu", "gelu")
 _EPSILONS = (1e-5, 1e-3, 2e-5)
 """Torch's and Caffe's, TensorFlow's, MXNet's."""
@@ -130,8 +131,8 @@ def _pool(network: _Network, path: str, pool: Pool) -> Iterator[Ambiguity]:
 
 
 def _activation(network: _Network) -> Iterator[Ambiguity]:
-    if network.has(ops.Activation):
-        said = network.architecture.declared.spec.defaults.act
+    said = network.architecture.declared.spec.defaults.act
+    if network.has(ops.Activation) and said != "tlu":
         others = tuple(each for each in _ACTIVATIONS if each != said)
         yield Ambiguity(
             "defaults.act", said, others, "an activation has no weights: neither its kind nor its place shows"
@@ -140,12 +141,12 @@ def _activation(network: _Network) -> Iterator[Ambiguity]:
 
 def _epsilon(network: _Network) -> Iterator[Ambiguity]:
     norm = network.architecture.declared.spec.norm
-    if network.has(ops.BatchNorm2d, ops.GroupNorm, ops.InstanceNorm2d, ops.RMSNorm2d):
+    if network.has(*_NORMS):
         others = tuple(f"{each:g}" for each in _EPSILONS if each != norm.eps)
         yield Ambiguity("norm.eps", f"{norm.eps:g}", others, "what is added to the variance is no tensor")
-    if network.has(ops.GroupNorm, ops.InstanceNorm2d):
+    if network.has(ops.GroupNorm, ops.InstanceNorm2d, ops.FilterResponseNorm2d):
         said = f"{norm.kind} ({norm.groups} groups)" if norm.kind == "group" else norm.kind
-        others = tuple(each for each in ("group", "layer", "instance") if each != norm.kind)
+        others = tuple(each for each in ("group", "layer", "instance", "frn") if each != norm.kind)
         yield Ambiguity(
             "norm.kind", said, others, "these norms have the same tensors: one scale and shift a channel"
         )
@@ -154,7 +155,7 @@ def _epsilon(network: _Network) -> Iterator[Ambiguity]:
 def _order(network: _Network) -> Iterator[Ambiguity]:
     """Norms before or behind their convolutions: only where no convolution changes the channels do shapes not tell."""
     convs = [each.op for each in network.flat if isinstance(each.op, ops.Conv2d) and "." in each.path]
-    norms = network.has(ops.BatchNorm2d, ops.GroupNorm, ops.InstanceNorm2d, ops.RMSNorm2d)
+    norms = network.has(*_NORMS)
     if norms and convs and all(conv.in_channels == conv.out_channels for conv in convs):
         said = network.architecture.declared.spec.defaults.order
         other = {"post": "pre", "pre": "post"}[said]

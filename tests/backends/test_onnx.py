@@ -95,7 +95,7 @@ def test_adaptive_pools_of_any_size(output: int) -> None:
 
 
 @pytest.mark.parametrize("opset", [14, 18, 20])
-@pytest.mark.parametrize("kind", ["batch", "layer", "group", "instance", "rms"])
+@pytest.mark.parametrize("kind", ["batch", "layer", "group", "instance", "rms", "frn"])
 def test_normalisations_at_any_size(kind: str, opset: int) -> None:
     one = net({"conv": 3, "out": 8}, norm={"kind": kind, "groups": 4})
     assert worst(one, Form(opset=opset, dynamic_size=True)) < 1e-5

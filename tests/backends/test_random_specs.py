@@ -172,6 +172,15 @@ def applied(op: ops.Op, x: Tensor, others: list[Tensor], kept: dict[str, Tensor]
             return (
                 x / (x.square().mean((1, 2, 3), keepdim=True) + op.eps).sqrt() * kept["weight"][:, None, None]
             )
+        case ops.FilterResponseNorm2d():
+            mean_square = (x**2).sum((2, 3), keepdim=True) / (x.shape[2] * x.shape[3])
+            return (
+                kept["weight"][:, None, None] * x / (mean_square + op.eps).sqrt()
+                + kept["bias"][:, None, None]
+            )
+        case ops.ThresholdedLinearUnit():
+            tau = kept["tau"].reshape(-1, *[1] * (x.dim() - 2)).expand_as(x)
+            return torch.where(x > tau, x, tau)
         case ops.Activation():
             return ACTIVATIONS[op.kind](x)
         case ops.MaxPool2d():

@@ -61,6 +61,7 @@ def test_without_a_file_it_is_text_and_a_dash_is_svg(cli: Cli) -> None:  # noqa:
         (["good.toml", "--blocks"], "blocks are drawn as svg or png, not as text"),
         (["vgg16", "--blocks", "-o", "-"], "no blocks, only layers"),
         (["good.toml", "--title", "a", "--title", "b"], "2 titles for 1 networks"),
+        (["-", "-"], "standard input can be read once"),
         (["good.toml"] * 30, "a drawing shows 1 to 24"),
         (["good.toml", "--set", "n=5000"], "--collapse draws what is repeated once"),
         ([], "Missing argument"),

@@ -20,7 +20,7 @@ from archspec.data.folders import pictures
 from archspec.data.order import Plan
 from archspec.data.pickles import read as unpickled
 from archspec.data.pictures import View
-from archspec.data.prepare import Placement, central, prepared, to_test
+from archspec.data.prepare import Placement, central, prepared
 from archspec.data.sets import Files, Images, Splits, held_out
 from archspec.data.statistics import Normaliser
 from archspec.data.stream import in_memory
@@ -88,34 +88,12 @@ def test_the_components_of_rgb_are_not_added_to_grey_pictures(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("channels_last", [False, True])
-def test_a_test_needs_no_training_images(kind: str, channels_last: bool) -> None:
-    """What went into a file and came back tests in the same bits."""
-    of = recipe("cifar10-paper", f"normalise.kind={kind}", "augment.crop=5", "augment.colour=pca")
-    placement = Placement(channels_last=channels_last)
-    whole = splits()
-    feeds = prepared(whole, of, Plan(4), placement)
-    restored = Normaliser.restored(load(save(feeds.normaliser.tensors())), "x")
-    assert torch.equal(restored.mean, feeds.normaliser.mean)
-    assert torch.equal(restored.factor, feeds.normaliser.factor)
-    again = to_test(whole.test, of, restored, Plan(4), placement)
-    for one, other in zip(feeds.test.testing(), again.testing(), strict=True):
-        assert torch.equal(one.images, other.images)
-        assert torch.equal(one.labels, other.labels)
-
-
-@pytest.mark.parametrize("name", ["imagenet-paper", "cifar10-paper"])
-def test_pictures_too_are_tested_without_training_images(tmp_path: Path, name: str) -> None:
-    for number in range(6):
-        picture(tmp_path / "ab"[number % 2] / f"{number}.png", number, (12, 12))
-    files = pictures(tmp_path, "x", 3)
-    changes = ("augment.crop=9", "test.crop=9", "test.sizes=[9]")
-    of = recipe(name, *changes, *(("augment.resize=[9, 12]",) if name == "imagenet-paper" else ()))
-    feeds = prepared(Splits(files, None, files), of, Plan(4), Placement())
-    again = to_test(files, of, feeds.normaliser, Plan(4), Placement())
-    assert type(again) is type(feeds.test)
-    for one, other in zip(feeds.test.testing(), again.testing(), strict=True):
-        assert torch.equal(one.images, other.images)
+def test_a_normalisation_goes_into_a_file_and_comes_back_in_the_same_bits(kind: str) -> None:
+    of = recipe("cifar10-paper", f"normalise.kind={kind}", "augment.crop=5")
+    told = prepared(splits(), of, Plan(4), Placement()).normaliser
+    restored = Normaliser.restored(load(save(told.tensors())), "x")
+    assert torch.equal(restored.mean, told.mean)
+    assert torch.equal(restored.factor, told.factor)
 
 
 @pytest.mark.parametrize(

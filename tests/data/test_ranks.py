@@ -54,6 +54,9 @@ def test_every_rank_takes_every_step_even_with_no_image_left(
     alone = list(feed.training(1))
     assert [each.whole for each in alone] == ([4, 4, 1] if last == "keep" else [4, 4])
     assert [len(each.labels) for each in alone] == [each.whole for each in alone]
+    assert [each.whole for each in feed.training(1, rank=2, ranks=3, start=1)] == [
+        each.whole for each in alone[1:]
+    ]
     ranks = [list(feed.training(1, rank=rank, ranks=3)) for rank in range(3)]
     assert {len(each) for each in ranks} == {len(alone)} == {steps_of(feed)}
     for whole, parts in zip(alone, zip(*ranks, strict=True), strict=True):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import archspec
 from archspec.drawing.draw import Wanted, draw
 from archspec.drawing.net import MAX_BOXES, DrawingError
+from archspec.drawing.reading import read
 from tests import strategies
 from tests.conftest import architecture
 from tests.drawing.looking import SVG, of, repeats, seen
@@ -112,18 +113,51 @@ def test_nothing_is_lost_by_collapsing(spec: strategies.Table) -> None:
 
 
 def _deep(layers: list[dict[str, Any]], depth: int) -> archspec.Architecture:
-    stage = {"name": "a", "width": 8, "depth": depth, "block": "own"}
-    block = {"layers": [*layers, {"conv": 1, "out": "width"}]}
+    stage = {"name": "a", "width": 8, "depth": depth, "block": "own", "shortcut": "none"}
+    block = {"out": "in", "layers": layers}
     return strategies.load({**SMALL, "input": {"size": [2, 2]}, "blocks": {"own": block}, "stages": [stage]})
 
 
-@pytest.mark.parametrize("layers", [[], [{"act": True}] * 150], ids=["boxes", "no boxes"])
-def test_ten_thousand_layers_are_refused_in_full_and_drawn_collapsed(layers: list[dict[str, Any]]) -> None:
-    network = _deep(layers, 9_000)
-    with pytest.raises(DrawingError, match=f"more than {MAX_BOXES:,} boxes") as refused:
-        draw([network], "svg")
-    assert refused.value.hint.startswith("--collapse")
+def test_ten_thousand_layers_are_refused_in_full_and_drawn_collapsed() -> None:
+    network = _deep([{"conv": 1, "out": "in"}], 9_000)
+    for draws in (lambda: draw([network], "svg"), lambda: read(network)):
+        with pytest.raises(DrawingError, match=f"more than {MAX_BOXES:,} boxes") as refused:
+            draws()
+        assert refused.value.hint.startswith("--collapse")
     assert repeats(seen(network, wanted=Wanted(collapse=True))) == [9_000]
+
+
+def test_a_million_layers_without_a_box_are_refused_too() -> None:
+    network = _deep([{"act": True}] * 150, 9_000)
+    with pytest.raises(DrawingError, match="more than 200,000 operations") as refused:
+        draw([network], "text")
+    assert refused.value.hint.startswith("--collapse")
+    assert [box.findtext(f"{SVG}text") for box in of(seen(network, wanted=Wanted(collapse=True)), "box")] == [
+        "avg pool",
+        "fc 5",
+    ]
+
+
+def test_several_networks_are_bounded_together() -> None:
+    deep = architecture("specs/cifar/resnet1202.toml")
+    with pytest.raises(DrawingError, match="the networks have more than 4,000 boxes"):
+        draw([deep] * 4, "text")
+    assert draw([deep] * 4, "text", Wanted(collapse=True))
+
+
+def test_a_branch_without_boxes_still_has_something_for_its_shortcut_to_go_around() -> None:
+    block = {"out": "in", "layers": [{"act": "tanh"}, {"dropout": 0.5}]}
+    stage = {"name": "a", "width": 1, "depth": 3, "block": "own", "shortcut": "identity"}
+    drawing = seen(strategies.load({**SMALL, "blocks": {"own": block}, "stages": [stage]}))
+    assert [box.findtext(f"{SVG}text") for box in of(drawing, "box", "other")] == ["tanh, dropout, 0.5"] * 3
+    assert len(of(drawing, "arc", "identity")) == 3
+
+
+def test_layers_of_several_output_sizes_are_not_one_repeat() -> None:
+    stem = {"layers": [{"conv": 3, "out": 4, "padding": 0}] * 3}
+    drawing = seen(strategies.load({**SMALL, "stem": stem, "stages": []}), wanted=Wanted(collapse=True))
+    assert len(of(drawing, "box", "conv")) == 3
+    assert repeats(drawing) == []
 
 
 def test_a_picture_of_too_many_pixels_is_refused() -> None:

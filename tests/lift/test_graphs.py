@@ -264,6 +264,8 @@ def test_activations(tmp_path: Path, way: str) -> None:
         (lambda g, x: g.node("PRelu", x, g.tensor(16, 1, 1)), "PRelu"),
         (lambda g, x: g.node("Gelu", x, approximate="tanh"), "approximation"),
         (lambda g, x: g.node("Mul", x, g.tensor(16, 1, 1)), "computes with a constant"),
+        (lambda g, x: g.node("Mul", x, x), "only batch normalisation is lifted"),
+        (lambda g, x: g.node("Max", x, g.tensor(16, 1, 1)), "Max"),
         (lambda g, x: g.node("InstanceNormalization", x, g.tensor(16), g.tensor(16)), "InstanceNorm"),
         (lambda g, x: g.node("LRN", x, size=5), "LRN"),
         (lambda g, x: g.node("Conv", x, g.tensor(16, 16, 3, 1)), "kernel of [3, 1]"),

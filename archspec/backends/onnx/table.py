@@ -44,6 +44,11 @@ def write(op: ops.Op, at: Site, nodes: Nodes) -> str:  # noqa: PLR0912 - a branc
             return _group_norm(op, at, nodes)
         case ops.RMSNorm2d():
             return _rms_norm(op, at, nodes)
+        case ops.FilterResponseNorm2d():
+            return _filter_response_norm(op, at, nodes)
+        case ops.ThresholdedLinearUnit():
+            tau = _held(at, nodes)[0] if len(at.shapes[0]) == 1 else _by_channel(at, "tau", nodes)
+            return nodes.add("Max", [at.source, tau], at.path, at.output)
         case ops.Activation():
             return _activation(op, at, nodes)
         case ops.MaxPool2d():
@@ -171,15 +176,27 @@ def _group_norm(op: ops.GroupNorm, at: Site, nodes: Nodes) -> str:
 
 
 def _rms_norm(op: ops.RMSNorm2d, at: Site, nodes: Nodes) -> str:
+    even = _over_root_mean_square(op.eps, (1, 2, 3), at, nodes)
+    return nodes.add("Mul", [even, _by_channel(at, "weight", nodes)], at.path, at.output)
+
+
+def _filter_response_norm(op: ops.FilterResponseNorm2d, at: Site, nodes: Nodes) -> str:
+    even = _over_root_mean_square(op.eps, (2, 3), at, nodes)
+    scaled = nodes.add("Mul", [even, _by_channel(at, "weight", nodes)], at.part("scaled"))
+    return nodes.add("Add", [scaled, _by_channel(at, "bias", nodes)], at.path, at.output)
+
+
+def _over_root_mean_square(eps: float, axes: tuple[int, ...], at: Site, nodes: Nodes) -> str:
+    """`x / sqrt(mean(x^2) + eps)` with the mean over some axes."""
     squares = nodes.add("Mul", [at.source, at.source], at.part("squares"))
     if nodes.opset < 18:
-        mean = nodes.add("ReduceMean", [squares], at.part("mean"), axes=[1, 2, 3])
+        mean = nodes.add("ReduceMean", [squares], at.part("mean"), axes=[*axes])
     else:
-        mean = nodes.add("ReduceMean", [squares, nodes.integers("axes_chw", 1, 2, 3)], at.part("mean"))
-    shifted = nodes.add("Add", [mean, nodes.number(at.part("eps"), op.eps)], at.part("shifted"))
+        name = f"axes_{'chw'[axes[0] - 1 :]}"
+        mean = nodes.add("ReduceMean", [squares, nodes.integers(name, *axes)], at.part("mean"))
+    shifted = nodes.add("Add", [mean, nodes.number(at.part("eps"), eps)], at.part("shifted"))
     root = nodes.add("Sqrt", [shifted], at.part("root"))
-    even = nodes.add("Div", [at.source, root], at.part("normalised"))
-    return nodes.add("Mul", [even, _by_channel(at, "weight", nodes)], at.path, at.output)
+    return nodes.add("Div", [at.source, root], at.part("normalised"))
 
 
 def _activation(op: ops.Activation, at: Site, nodes: Nodes) -> str:

@@ -16,7 +16,7 @@ from archspec.ir.ops import Add
 from archspec.sizes import Size, substitute
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from archspec.architecture import Architecture
 
@@ -26,13 +26,13 @@ _SUFFIX = {"block": "Block", "shortcut": "Shortcut", "gate": "Gate", "stage": "S
 class Printer:
     """Prints the definitions of one architecture. A chain that is called once is written where it is called."""
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: Architecture, reserved: Iterable[str] = ()) -> None:
         self.architecture = architecture
         self.graph = architecture.graph
         self.support: set[str] = set()
         self._calls = Counter(id(call.graph) for call in _calls_in(self.graph))
         self._names: dict[int, Src] = {}
-        self._taken: set[str] = {"Tensor", "F", "nn", "torch"}
+        self._taken: set[str] = {"Tensor", "F", "nn", "torch", *reserved}
 
     def definitions(self) -> list[list[Src]]:
         """Functions and classes, each before its first use, the network last."""

@@ -20,7 +20,9 @@ _FOLDED_ONTO = (
     ops.GroupNorm,
     ops.InstanceNorm2d,
     ops.RMSNorm2d,
+    ops.FilterResponseNorm2d,
     ops.Activation,
+    ops.ThresholdedLinearUnit,
     ops.Dropout,
 )
 

@@ -44,7 +44,7 @@ def _environment() -> Environment:
 
 def render(architecture: Architecture) -> str:
     """The network as Python source: standalone, formatter-clean, the same bytes every time."""
-    printer = Printer(architecture)
+    printer = Printer(architecture, reserved=_support_classes())
     definitions = printer.definitions()
     support = [_support(name) for name in sorted(printer.support)]
     needs = "\n".join(line for definition in [*definitions, *support] for line in definition)

@@ -41,6 +41,8 @@ def run(
 ) -> None:
     if not 1 <= len(specs) <= MAX_SPECS:
         fail(f"{len(specs)} specs", f"a drawing shows 1 to {MAX_SPECS}")
+    if list(specs).count("-") > 1:
+        fail("standard input can be read once", "give the other specs as files")
     output = None if asked.output is None or str(asked.output) == "-" else asked.output
     if output is not None:
         _check(output, specs)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from archspec.errors import file_error
-from archspec.recipes.load import load_recipe
+from archspec.recipes.load import load_recipe, recipe_names
 from archspec_cli.loading import load
 from archspec_cli.output import emit_json, fail, say, settings, tell
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 DIGITS = ("cifar/resnet20", ("n=1",))
 """What is trained where nothing is said: a residual net of 8 layers."""
+USUAL = {"cifar10": "cifar10-paper", "imagenet": "imagenet-paper"}
+"""The recipes of sets that have none of their own name."""
 STOPPED, DIVERGED = 75, 3
 # of a set that need not be there for its schedule to be printed
 IMAGES = {
@@ -73,9 +75,10 @@ def without_nproc(arguments: Sequence[str]) -> list[str]:
 
 
 def run(spec: str | None, asked: Asked, changes: list[str] | None, recipe_changes: list[str] | None) -> None:
-    recipe = load_recipe(asked.recipe or asked.data or "digits", recipe_changes or ())
-    splits, place = _data(recipe, asked)
-    architecture = _architecture(spec, splits, changes)
+    recipe = _recipe(asked, recipe_changes)
+    name, told = (spec, changes or []) if spec is not None else (DIGITS[0], [*DIGITS[1], *(changes or [])])
+    splits, place = _data(recipe, asked, load(name, told))
+    architecture = _architecture(name, told, splits, recipe.recipe.augment.crop)
     from archspec.train.evaluate import device_named
     from archspec.train.loop import Diverged, Terms
     from archspec.train.memory import TooLarge
@@ -129,35 +132,52 @@ def run(spec: str | None, asked: Asked, changes: list[str] | None, recipe_change
 def schedule(asked: Asked, recipe_changes: list[str] | None, *, as_json: bool) -> None:
     from archspec_cli.commands.recipes import show_schedule
 
-    recipe = load_recipe(asked.recipe or asked.data or "digits", recipe_changes or ()).recipe
-    name = asked.data or recipe.data.name
-    images = IMAGES.get(name)
+    loaded = _recipe(asked, recipe_changes)
+    images = IMAGES.get(asked.data or loaded.recipe.data.name)
     if images is None:
-        splits, _ = _data(load_recipe(asked.recipe or "digits", recipe_changes or ()), asked)
+        splits, _ = _data(loaded, asked, load(DIGITS[0]))
         images = len(splits.train)
-    show_schedule(recipe, images=images - recipe.data.split, as_json=as_json)
+    show_schedule(loaded.recipe, images=images - loaded.recipe.data.split, as_json=as_json)
 
 
-def _data(recipe: LoadedRecipe, asked: Asked) -> tuple[Splits, str]:
+def _recipe(asked: Asked, changes: list[str] | None) -> LoadedRecipe:
+    """The recipe that is named, else the data's own."""
+    name = asked.recipe or USUAL.get(asked.data or "digits", asked.data or "digits")
+    if asked.recipe is None and name not in recipe_names():
+        fail(f"no recipe is made for {name}", f"--recipe takes a file, or {', '.join(recipe_names())}")
+    return load_recipe(name, changes or ())
+
+
+def _data(recipe: LoadedRecipe, asked: Asked, network: Architecture) -> tuple[Splits, str]:
     from archspec.data.find import find
+    from archspec.weights.match import classes
 
-    source = find(asked.data or recipe.recipe.data.name, asked.root, fetch=asked.download)
+    channels, height, width = network.input_shape
+    source = find(
+        asked.data or recipe.recipe.data.name,
+        asked.root,
+        fetch=asked.download,
+        shape=(channels, height, width),
+        classes=classes(network),
+        say=say,
+    )
     return source.read(), source.place
 
 
-def _architecture(spec: str | None, splits: Splits, changes: list[str] | None) -> Architecture:
-    """The spec with the input of the images; what it tells apart has to be what they show."""
+def _architecture(name: str, told: Sequence[str], splits: Splits, crop: int | None) -> Architecture:
+    """The spec with the input of the images, or of their crops; what it tells apart has to be what they show."""
     from archspec.data.sets import Images
 
-    name, usual = DIGITS if spec is None else (spec, ())
-    told = [*usual, *(changes or [])]
-    if isinstance(splits.train, Images):
-        channels, height, width = splits.train.shape
-        told += [f"input.channels={channels}", f"input.size=[{height}, {width}]"]
-    architecture = load(name, told)
-    classes, wanted = architecture.measure.output[0], len(splits.train.classes)
+    train = splits.train
+    if isinstance(train, Images):
+        channels, height, width = train.shape
+        told = [*told, f"input.channels={channels}", f"input.size=[{height}, {width}]"]
+    elif crop is not None:
+        told = [*told, f"input.channels={train.channels}", f"input.size=[{crop}, {crop}]"]
+    architecture = load(name, list(told))
+    classes, wanted = architecture.measure.output[0], len(train.classes)
     if classes != wanted:
-        message = f"the network tells {classes:,} classes apart, and {splits.train.name} has {wanted:,}"
+        message = f"the network tells {classes:,} classes apart, and {train.name} has {wanted:,}"
         raise file_error(
             name, "AS541", message, hint=f"--set 'head.layers=[{{pool=\"average\"}}, {{linear={wanted}}}]'"
         )
