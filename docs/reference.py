@@ -77,6 +77,7 @@ IMPLIED: dict[tuple[str, str], str] = {
     ("Conv", "bias"): "`defaults.bias`",
     ("Conv", "norm"): "`true`; in a gate `false`",
     ("Conv", "act"): "`true`",
+    ("Conv", "standardise"): "`defaults.standardise`; in a gate `false`",
     ("Conv", "order"): "`defaults.order`",
     ("Pool", "size"): "average: the whole map; max: required",
     ("Pool", "stride"): "`size`",

@@ -67,6 +67,7 @@ def convs(out: Sequence[Any], groups: Sequence[Any] = (1, 2), **optional: Any) -
         norm=NORM,
         act=ACT,
         order=("post", "pre"),
+        standardise=SWITCH,
         **optional,
     )
 
@@ -149,6 +150,7 @@ DEFAULTS = tables(
     order=("post", "pre"),
     act=ACTIVATIONS,
     bias=(True, False, "auto"),
+    standardise=SWITCH,
 )
 
 

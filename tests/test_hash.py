@@ -20,6 +20,7 @@ CHANGES = [
     "defaults.act=gelu",
     "defaults.act=tlu",
     "defaults.bias=true",
+    "defaults.standardise=true",
     "norm.kind=group",
     "norm.kind=layer",
     "norm.kind=instance",

@@ -213,6 +213,7 @@ CHANGES: list[tuple[tuple[str | int, ...], Any]] = [
     (("defaults", "stride_on"), "3x3"),
     (("defaults", "order"), "pre"),
     (("defaults", "bias"), True),
+    (("defaults", "standardise"), True),
     (("stages", 0, "depth"), 4),
     (("stages", 0, "width"), 12),
     (("stages", 0, "stride"), 4),

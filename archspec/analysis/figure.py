@@ -52,10 +52,12 @@ class Shown(NamedTuple):
     dashes: Any
 
 
-def draw_responses(several: Sequence[Responses], path: Path, *, title: str = "") -> None:
+def draw_responses(
+    several: Sequence[Responses], path: Path, *, title: str = "", y_max: float | None = None
+) -> None:
     """Writes the figure, whole or not at all, as what the name ends with: one of `FORMATS`.
 
-    Above, the layers as they are computed; below, the largest response first.
+    Above, the layers as they are computed; below, the largest response first. What is past `y_max` is cut off.
     """
     looks = styles([(each.label, len(each.stds), each.residual) for each in several])
 
@@ -67,7 +69,7 @@ def draw_responses(several: Sequence[Responses], path: Path, *, title: str = "")
             for each, look in zip(several, looks, strict=True):
                 _line(axes, each.stds if order == "original" else each.sorted, look)
             _layers(axes, longest, f"layer index ({order})")
-            axes.set_ylim(0, 1.06 * max(max(each.stds) for each in several) or 1)
+            axes.set_ylim(0, y_max or 1.06 * max(max(each.stds) for each in several) or 1)
             _grid(axes, "std")
         return figure
 

@@ -83,7 +83,8 @@ def spell(op: ops.Op, *, in_place: bool = False) -> Spelling:  # noqa: PLR0912 -
                 ("groups", op.groups, 1),
                 ("bias", op.bias, True),
             )
-            return Module("nn.Conv2d", (op.in_channels, op.out_channels, op.kernel_size), _unusual(said))
+            path = "StandardisedConv2d" if isinstance(op, ops.StandardisedConv2d) else "nn.Conv2d"
+            return Module(path, (op.in_channels, op.out_channels, op.kernel_size), _unusual(said))
         case ops.Linear():
             return Module(
                 "nn.Linear", (op.in_features, op.out_features), _unusual((("bias", op.bias, True),))

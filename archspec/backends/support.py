@@ -48,6 +48,14 @@ class FilterResponseNorm2d(nn.Module):
         return torch.addcmul(self.bias.view(1, -1, 1, 1), x, scale * self.weight.view(1, -1, 1, 1))
 
 
+class StandardisedConv2d(nn.Conv2d):
+    """A convolution by its weights with mean 0 and variance 1 in each filter."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        variance, mean = torch.var_mean(self.weight, dim=(1, 2, 3), correction=0, keepdim=True)
+        return self._conv_forward(x, (self.weight - mean) * torch.rsqrt(variance + 1e-5), self.bias)
+
+
 class ThresholdedLinearUnit(nn.Module):
     """The larger of a value and a trained threshold, one a channel."""
 

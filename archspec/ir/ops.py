@@ -85,6 +85,22 @@ class Conv2d(Operation):
 
 
 @dataclass(frozen=True, slots=True)
+class StandardisedConv2d(Conv2d):
+    """A convolution whose filters have mean 0 and variance 1, whatever is trained (Qiao et al. 2019).
+
+    `w = (v - mean(v)) / sqrt(var(v) + eps)` over the inputs and places of each output channel's filter.
+    """
+
+    eps: float = 1e-5
+
+    def shape(self, *inputs: Shape) -> Shape:
+        output = Conv2d.shape(self, *inputs)
+        if prod(self.parameters()["weight"][1:]) == 1:
+            raise ShapeError("AS303", "standardising a filter of one weight leaves nothing: it is its own mean")
+        return output
+
+
+@dataclass(frozen=True, slots=True)
 class Linear(Operation):
     """`y = W x + b`: `(F,)` to `(out_features,)`."""
 

@@ -82,6 +82,10 @@ class _Writer:
             if op.kernel_size == 1 and op.padding == 0:
                 return None if op.stride == 1 else ops.Subsample(op.stride)
             return self.pool(op, shape) if self.evaluation else op
+        if self.fold and isinstance(op, ops.StandardisedConv2d):
+            # exported weights are standardised already
+            shared = {each.name: getattr(op, each.name) for each in fields(ops.Conv2d)}
+            return ops.Conv2d(**shared)
         nothing = (
             (self.evaluation and isinstance(op, ops.Dropout))
             or (isinstance(op, ops.Subsample) and op.stride == 1)

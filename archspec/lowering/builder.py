@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _EXPRESSIONS = (ops.Add, ops.Multiply, ops.Subsample, ops.PadChannels, Slot)
 _PREFIXES: dict[type, str] = {
     ops.Conv2d: "conv",
+    ops.StandardisedConv2d: "conv",
     ops.Linear: "fc",
     ops.BatchNorm2d: "bn",
     ops.GroupNorm: "norm",
@@ -144,7 +145,10 @@ class Builder:
         kernel, dilation, out = fixed(layer.conv), fixed(layer.dilation), fixed(layer.out)
         same = combine("//", combine("*", dilation, combine("-", kernel, 1)), 2)
         self._convs += 1
-        conv = ops.Conv2d(
+        standardise = self.gates == 0 and defaults.standardise
+        if layer.standardise is not None:
+            standardise = layer.standardise
+        conv = (ops.StandardisedConv2d if standardise else ops.Conv2d)(
             in_channels=self.channels,
             out_channels=out,
             kernel_size=kernel,

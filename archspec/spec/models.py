@@ -73,6 +73,9 @@ class Conv(Model):
         None, description="true, false, or a kind. Default true; false inside a gate."
     )
     act: ActivationSwitch | None = Field(None, description="true, false, or a kind. Default true.")
+    standardise: bool | None = Field(
+        None, description="Default: `defaults.standardise`; false inside a gate."
+    )
     order: Order | None = Field(
         None, description='"post": conv, norm, act. "pre": norm, act, conv (He et al. 2016).'
     )
@@ -218,6 +221,9 @@ class Defaults(Model):
     order: Order = Field("post", description='"post": conv, norm, act. "pre": norm, act, conv.')
     act: ActKind = Field("relu", description="The activation.")
     bias: BiasSwitch = Field("auto", description='Bias of convolutions; "auto": where no norm follows.')
+    standardise: bool = Field(
+        False, description="Whether convolutions standardise their weights (Qiao et al. 2019)."
+    )
 
 
 class NormTable(Model):

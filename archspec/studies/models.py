@@ -104,7 +104,8 @@ class Plot(Model):
     runs: Labels = Field((), description="The runs in it; none says all.")
     unit: Literal["iteration", "epoch"] = Field("iteration", description="Of the axis along the training.")
     y_max: Annotated[float, Field(ge=0.01, le=100, allow_inf_nan=False)] | None = Field(
-        None, description="The highest error shown, in per cent; by default, as the curves end."
+        None,
+        description="The highest error shown, in per cent, of the study at full length; by default, as the curves end."
     )
     log: bool = Field(False, description="Logarithmic errors.")
 
@@ -116,6 +117,9 @@ class Beside(Model):
     where: Heading = Field(description='Where: "Table 6".')
     of: ErrorMeasure = Field("test_error", description="Which of our figures they stand beside.")
     data: Name = Field(description="The data set that they are of: a difference is told only on the same.")
+    crops: Literal["single", "ten", "full"] | None = Field(
+        None, description="How it was tested: a difference is told only where ours is tested alike."
+    )
     values: dict[Label, Percent] = Field(max_length=MOST_RUNS, description="Per cent, by run.")
     notes: dict[Label, Heading] = Field(
         {}, max_length=MOST_RUNS, description="What is to be known of single ones."

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from archspec.studies.grid import Combination
     from archspec.studies.length import Length
     from archspec.studies.load import LoadedStudy
+    from archspec.studies.models import Plot
 
 
 def planned(
@@ -60,10 +61,15 @@ def planned(
         data=data or (cheap.data if cheap else None) or study.data or own,
         seeds=seeds or (cheap.seeds if cheap else None) or study.seeds,
         runs=tuple(found),
-        plots=study.plots,
+        plots=tuple(_scaled(plot) for plot in study.plots) if cheap or length else study.plots,
         tables=study.tables,
         claims=study.claims,
     )
+
+
+def _scaled(plot: Plot) -> Plot:
+    """Errors on a budget are not those that the axis was made for."""
+    return plot.model_copy(update={"y_max": None})
 
 
 class _Wrong(Exception):

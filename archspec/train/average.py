@@ -73,25 +73,21 @@ class Averages:
             state[name].copy_(value)
 
     def _measured(self, images: Images) -> dict[str, Tensor]:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # fvcore leans on interfaces that torch deprecates
-            from fvcore.nn.precise_bn import get_bn_modules, update_bn_stats
-
+        """The buffers, statistics among them, of the images of all ranks. All ranks have to ask."""
         self.network.eval()  # dropout drops nothing
-        for norm in self.network.modules():
-            norm.training = isinstance(norm, nn.BatchNorm2d | nn.SyncBatchNorm)
-        norms = get_bn_modules(self.network)
-        kept = [(norm.running_mean, norm.running_var) for norm in norms]
-        update_bn_stats(self.network, images(), self.batches)
-        for norm, (mean, variance) in zip(norms, kept, strict=True):
-            # in place: others hold on to the buffers
-            total = self._over_ranks(norm.running_mean)
-            square = self._over_ranks(norm.running_var + norm.running_mean**2)
-            norm.running_mean, norm.running_var = mean.copy_(total), variance.copy_(square - total**2)
+        norms = [each for each in self.network.modules() if isinstance(each, nn.BatchNorm2d | nn.SyncBatchNorm)]
+        sums = [_Moments(norm.num_features, norm.running_var) for norm in norms]
+        hooks = [norm.register_forward_pre_hook(each) for norm, each in zip(norms, sums, strict=True)]
+        for norm in norms:
+            norm.train()
+        for batch in islice(images(), self.batches):
+            self.network(batch)
+        for norm, each, hook in zip(norms, sums, hooks, strict=True):
+            hook.remove()
+            mean, variance = each.read(self.topology)
+            norm.running_mean.copy_(mean)  # in place: others hold on to the buffers
+            norm.running_var.copy_(variance)
         return {name: each.clone() for name, each in self.network.named_buffers()}
-
-    def _over_ranks(self, value: Tensor) -> Tensor:
-        return self.topology.summed(value) / self.topology.ranks
 
     def state(self) -> dict[str, Tensor]:
         """For a checkpoint: what the tested network does not tell of the trained one. All ranks have to ask."""

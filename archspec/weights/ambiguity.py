@@ -152,6 +152,12 @@ def _epsilon(network: _Network) -> Iterator[Ambiguity]:
         )
 
 
+def _standardised(network: _Network) -> Iterator[Ambiguity]:
+    if network.has(ops.StandardisedConv2d):
+        why = "what is trained is a convolution's weight as it was before it was standardised, or as it is"
+        yield Ambiguity("defaults.standardise", "true", ("false",), why)
+
+
 def _order(network: _Network) -> Iterator[Ambiguity]:
     """Norms before or behind their convolutions: only where no convolution changes the channels do shapes not tell."""
     convs = [each.op for each in network.flat if isinstance(each.op, ops.Conv2d) and "." in each.path]
@@ -176,6 +182,7 @@ _RULES: tuple[Callable[[_Network], Iterator[Ambiguity]], ...] = (
     _pools,
     _activation,
     _epsilon,
+    _standardised,
     _order,
     _strides,
     _dropout,

@@ -158,6 +158,11 @@ def applied(op: ops.Op, x: Tensor, others: list[Tensor], kept: dict[str, Tensor]
     """One operation, from its definition."""
     weight, bias = kept.get("weight"), kept.get("bias")
     match op:
+        case ops.StandardisedConv2d():
+            filters = kept["weight"].flatten(1)
+            even = [(each - each.mean()) / (each.var(correction=0) + 1e-5).sqrt() for each in filters]
+            made = torch.stack(even).view_as(kept["weight"])
+            return F.conv2d(x, made, bias, op.stride, op.padding, op.dilation, op.groups)
         case ops.Conv2d():
             return F.conv2d(x, kept["weight"], bias, op.stride, op.padding, op.dilation, op.groups)
         case ops.Linear():

@@ -162,6 +162,8 @@ class _Writer:
         }
         output = self.flat[norm].path if norm is not None else step.path
         op: ops.Op = step.op
+        if isinstance(op, ops.StandardisedConv2d):
+            own["weight"] = _standardised(own["weight"], op.eps)
         if norm is not None:
             assert isinstance(op, ops.Conv2d)
             own = self._fold(own, self.flat[norm])
@@ -228,6 +230,14 @@ class _Writer:
         last.output[0] = name
         self.values = {path: name if held == value else held for path, held in self.values.items()}
         return name
+
+
+def _standardised(weight: np.ndarray[Any, Any], eps: float) -> np.ndarray[Any, Any]:
+    """What a convolution of standardised weights computes with; a file holds this, as training is over."""
+    exact = weight.astype(np.float64)
+    exact -= exact.mean((1, 2, 3), keepdims=True)
+    exact /= np.sqrt(np.square(exact).mean((1, 2, 3), keepdims=True) + eps)
+    return exact.astype(np.float32)
 
 
 def _statistics(op: ops.Op) -> tuple[str, ...]:

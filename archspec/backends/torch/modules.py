@@ -70,7 +70,7 @@ class Network(Block):
     def init_weights(self) -> None:
         """Fills every parameter as the spec's `[init]` says, from torch's global generator."""
         for module in self.modules():
-            rule = self._rules.get(type(module))
+            rule = next((rule for kind, rule in self._rules.items() if isinstance(module, kind)), None)
             if rule is not None:
                 _fill(module, rule)
             else:

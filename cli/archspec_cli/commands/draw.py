@@ -57,7 +57,7 @@ def run(
         fail(str(error), error.hint)
     _remark(columns, format)
     if output is not None:
-        _write(output, content)
+        write_whole(output, content)
     if as_json:
         emit_json(_record(architectures, columns, format, output, content))
     elif output is not None:
@@ -123,26 +123,6 @@ def _print(content: str | bytes, format: Format) -> None:
         tell(content.removesuffix("\n"))
     else:
         data(content)
-
-
-def _write(output: Path, content: str | bytes) -> None:
-    if isinstance(content, str):
-        write_whole(output, content)
-        return
-    import tempfile
-
-    output.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(output)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _record(

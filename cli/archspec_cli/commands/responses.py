@@ -29,6 +29,7 @@ class Asked(NamedTuple):
 
     output: Path | None = None
     title: str | None = None
+    y_max: float | None = None
     images: int = 1000
     batch: int = 128
     batch_statistics: bool = False
@@ -45,6 +46,8 @@ class Asked(NamedTuple):
 
 def run(checkpoints: Sequence[Path], asked: Asked, *, as_json: bool = False) -> None:
     check_figure(asked.output, len(checkpoints))
+    if asked.y_max is not None and not 0 < asked.y_max < float("inf"):
+        fail(f"--y-max {asked.y_max:g} is no standard deviation", "it is above 0")
     architecture = load(asked.spec, allow_outside=asked.allow_outside) if asked.spec else None
     from archspec.recipes.load import load_recipe
     from archspec.train import contenders as field  # with it comes torch, which takes seconds
@@ -60,9 +63,8 @@ def run(checkpoints: Sequence[Path], asked: Asked, *, as_json: bool = False) -> 
     if asked.output is not None:
         from archspec.analysis.figure import draw_responses
 
-        draw_responses(
-            several, asked.output, title=_title(part, asked.split) if asked.title is None else asked.title
-        )
+        title = _title(part, asked.split) if asked.title is None else asked.title
+        draw_responses(several, asked.output, title=title, y_max=asked.y_max)
         say(f"drawn to {asked.output}")
     images = min(asked.images, len(part))
     if as_json:

@@ -65,6 +65,9 @@ def responses(
     *,
     output: Figure = None,
     title: Title = None,
+    y_max: Annotated[
+        float | None, typer.Option("--y-max", metavar="STD", help="The largest response that is drawn.")
+    ] = None,
     images: Annotated[
         int, typer.Option(min=1, metavar="N", help="So many, spread evenly over the part.")
     ] = 1000,
@@ -105,6 +108,7 @@ def responses(
     asked = Asked(
         output=output,
         title=title,
+        y_max=y_max,
         images=images,
         batch=batch,
         batch_statistics=batch_statistics,
