@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 TICKS = os.sysconf("SC_CLK_TCK")
-FOREIGN = 0.04
+FOREIGN = 0.1
 """The share of the machine that others may take while a stretch is timed; above it, the stretch is timed again."""
-AGAIN = 6
+AGAIN = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +217,9 @@ def speeds(cases: Sequence[Case], network: str, shape: Shape) -> dict[str, Found
                 first = running[side].run(8, 5)
                 compiling = max(0.0, first["skipped"] - 8 / 5 * first["seconds"])
                 found[side].first_seconds.append(compiling)
-                say(f"{network} {turn + 1}/{shape.rounds} {side}: first steps {compiling:.1f} s over the usual")
+                say(
+                    f"{network} {turn + 1}/{shape.rounds} {side}: first steps {compiling:.1f} s over the usual"
+                )
             stretches: dict[str, list[tuple[float, float]]] = {side: [] for side in sides}
             for _ in range(shape.turns):
                 for side in sides:
@@ -237,7 +239,9 @@ def memory(shape: Shape) -> dict[str, Found]:
                 running.run(0, 2 * shape.steps)
             figures.mib.append(running.peak)
             figures.mib_once.append(running.peak_once)
-            say(f"memory {turn + 1}/{shape.rounds} {side}: {running.peak:,.0f} MiB, {running.peak_once:,.0f} shared")
+            say(
+                f"memory {turn + 1}/{shape.rounds} {side}: {running.peak:,.0f} MiB, {running.peak_once:,.0f} shared"
+            )
     return found
 
 
@@ -259,7 +263,16 @@ class Row:
         spread = f"{digits(min(self.ratios))} to {digits(max(self.ratios))}"
         values = [f"{value:,.0f}" for value in (self.ours_value, self.peer_value)]
         ratio = digits(statistics.median(self.ratios))
-        return [self.name, self.ours, self.peer, *values, ratio, spread, self.target, "met" if self.ok else "missed"]
+        return [
+            self.name,
+            self.ours,
+            self.peer,
+            *values,
+            ratio,
+            spread,
+            self.target,
+            "met" if self.ok else "missed",
+        ]
 
 
 def speed_rows(cases: Sequence[Case], found: dict[str, Found]) -> Iterator[Row]:
@@ -324,7 +337,11 @@ def main() -> int:
     print(f"\n{here_is}")
     if asked.json is not None:
         kept = {name: {side: asdict(each) for side, each in sides.items()} for name, sides in found.items()}
-        document: dict[str, Any] = {"machine": asdict(here_is), "rows": [asdict(row) for row in rows], "rounds": kept}
+        document: dict[str, Any] = {
+            "machine": asdict(here_is),
+            "rows": [asdict(row) for row in rows],
+            "rounds": kept,
+        }
         asked.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     return 0 if all(row.ok for row in rows) else 1
 

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from archspec.analysis.health import Health, Signal
     from archspec.analysis.responses import Responses
 
-LINE = 1.3
+LINE, THIN, MANY = 1.3, 0.7, 300
+"""Widths of lines, and the layers from which on they are thin."""
 _RAISED = str.maketrans("-0123456789", "\N{SUPERSCRIPT MINUS}⁰¹²³⁴⁵⁶⁷⁸⁹")
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.6)), (0, (1, 1.2)), (0, (6, 1.2, 1.2, 1.2)))
 """Of residual nets, of plain ones, and of those that share a depth with such a one."""
@@ -200,9 +201,10 @@ def _line(axes: Axes, values: Sequence[float], look: Shown) -> None:
         values,
         color=look.colour,
         linestyle=look.dashes,
-        linewidth=LINE,
+        linewidth=LINE if len(values) < MANY else THIN,
         marker=marker,
         solid_joinstyle="round",
+        zorder=2 if look.dashes == "-" else 3,
     )
 
 
@@ -216,7 +218,16 @@ def _signal(axes: Axes, values: Sequence[float], look: Shown, *, back: bool) -> 
         return
     before = order[max(order.index(broken) - 1, 0)]
     height = values[before] if isfinite(values[before]) and values[before] > 0 else 1.0
-    axes.plot([before + 1], [height], "x", color=look.colour, markersize=7, markeredgewidth=1.6, zorder=5)
+    axes.plot(
+        [before + 1],
+        [height],
+        "x",
+        color=look.colour,
+        markersize=7,
+        markeredgewidth=1.6,
+        clip_on=False,
+        zorder=5,
+    )
 
 
 def _layers(axes: Axes, longest: int, label: str) -> None:

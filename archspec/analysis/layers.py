@@ -20,6 +20,7 @@ _NORMS = {
     ops.GroupNorm: "group normalisation",
     ops.InstanceNorm2d: "instance normalisation",
     ops.RMSNorm2d: "RMS normalisation",
+    ops.FilterResponseNorm2d: "filter response normalisation",
 }
 
 

@@ -91,12 +91,14 @@ class StandardisedConv2d(Conv2d):
     `w = (v - mean(v)) / sqrt(var(v) + eps)` over the inputs and places of each output channel's filter.
     """
 
-    eps: float = 1e-5
+    eps: ClassVar[float] = 1e-5
 
     def shape(self, *inputs: Shape) -> Shape:
         output = Conv2d.shape(self, *inputs)
         if prod(self.parameters()["weight"][1:]) == 1:
-            raise ShapeError("AS303", "standardising a filter of one weight leaves nothing: it is its own mean")
+            raise ShapeError(
+                "AS303", "standardising a filter of one weight leaves nothing: it is its own mean"
+            )
         return output
 
 

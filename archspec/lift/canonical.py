@@ -84,8 +84,7 @@ class _Writer:
             return self.pool(op, shape) if self.evaluation else op
         if self.fold and isinstance(op, ops.StandardisedConv2d):
             # exported weights are standardised already
-            shared = {each.name: getattr(op, each.name) for each in fields(ops.Conv2d)}
-            return ops.Conv2d(**shared)
+            return ops.Conv2d(*(getattr(op, each.name) for each in fields(op)))
         nothing = (
             (self.evaluation and isinstance(op, ops.Dropout))
             or (isinstance(op, ops.Subsample) and op.stride == 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from math import isfinite
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
 from archspec.errors import Diagnostic, FileError, Span, file_error
@@ -43,14 +43,17 @@ class Metrics:
             raise file_error(self.path, "AS551", message) from error
         self._size += len(line)
 
-    def truncate_to(self, step: int) -> int:
-        """Cuts the file where the first record of a later step stands. Returns how many unreadable lines went, too."""
+    def truncate_to(self, step: int, epochs: int | None = None) -> int:
+        """Cuts the file where the first record of a later step, or of a later epoch's end, stands.
+
+        Returns how many unreadable lines went, too.
+        """
         kept, damaged = [], 0
         for _, line, record in _lines(self.path):
             if record is None:
                 damaged += 1
                 continue
-            if _later(record, step):
+            if _later(record, step) or (epochs is not None and _number(record, "epoch") > epochs):
                 break
             kept.append(line)
         text = b"".join(kept)
@@ -140,8 +143,12 @@ def _record(line: bytes) -> dict[str, Any] | None:
 
 
 def _later(record: Mapping[str, Any], step: int) -> bool:
-    reached = record.get("step")
-    return isinstance(reached, int | float) and reached > step
+    return _number(record, "step") > step
+
+
+def _number(record: Mapping[str, Any], key: str) -> float:
+    value = record.get(key)
+    return value if isinstance(value, int | float) else -inf
 
 
 def _finite(value: Any) -> Any:

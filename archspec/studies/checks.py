@@ -38,7 +38,9 @@ def _twins(named: Iterable[tuple[str, Loc]]) -> Iterator[Problem]:
     for label, loc in named:
         folder = slug(label)
         if folder in seen:
-            same = "twice" if seen[folder] == label else f'too close to "{seen[folder]}" for a folder of its own'
+            same = (
+                "twice" if seen[folder] == label else f'too close to "{seen[folder]}" for a folder of its own'
+            )
             yield _wrong(f'the label "{label}" is {"there " if same == "twice" else ""}{same}', *loc)
         seen.setdefault(folder, label)
 

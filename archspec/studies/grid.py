@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from archspec.errors import Loc
-    from archspec.studies.models import Budget, Change, Study
+    from archspec.studies.models import Budget, Change, Study, Value
 
 FULL = "full"
 """The budget that changes nothing."""
@@ -82,7 +82,7 @@ def combinations(study: Study, budget: str = FULL) -> tuple[Combination, ...]:
     )
 
 
-def _grid(study: Study) -> Iterable[tuple[tuple[Loc, Change], ...]]:
+def _grid(study: Study) -> Iterable[tuple[tuple[Loc, Value], ...]]:
     if not study.axes:
         return ()
     along = [

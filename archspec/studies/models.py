@@ -5,9 +5,10 @@ A study is data: a base, what is changed in which run, how much of it is run on 
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import AfterValidator, Field, StringConstraints, field_validator
 
 from archspec.spec.fields import About, Name, problem, shown
 from archspec.spec.models import Model
@@ -16,21 +17,49 @@ MOST_RUNS = 256
 MOST_SEEDS = 100
 MOST_DRAWN = 16
 
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9 .,+()/=_-]{0,62}[A-Za-z0-9)+])?"
+_REFERENCE = r"[A-Za-z0-9][A-Za-z0-9._/-]*"
+_LINE = r"[^\x00-\x1f\x7f]*"
+_SETTING = r"[^\x00-\x1f\x7f=]+=[^\x00-\x1f\x7f]*"
+
+
+def _like(pattern: str, code: str, message: str, hint: str = "") -> Any:
+    """Text of a pattern, with a message of its own where it is not."""
+    whole = re.compile(pattern)
+
+    def check(value: str) -> str:
+        if whole.fullmatch(value) is None:
+            raise problem(code, f"{shown(value)} {message}", hint)
+        return value
+
+    return AfterValidator(check)
+
+
 Label = Annotated[
     str,
-    StringConstraints(
-        pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9 .,+()/=_-]{0,62}[A-Za-z0-9)+])?$",
-        min_length=1,
+    StringConstraints(min_length=1, max_length=64),
+    Field(json_schema_extra={"pattern": f"^{_LABEL}$"}),
+    _like(
+        *(_LABEL, "AS113", "is not a label"), "a letter or digit, then also spaces and . , + ( ) / = _ -, at most 64"
     ),
 ]
-Sentence = Annotated[str, StringConstraints(min_length=1, max_length=600, pattern=r"^[^\x00-\x1f\x7f]*$")]
-Heading = Annotated[str, StringConstraints(min_length=1, max_length=120, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Sentence = Annotated[
+    str, StringConstraints(min_length=1, max_length=600), _like(_LINE, "AS561", "is not one line of text")
+]
+Heading = Annotated[
+    str, StringConstraints(min_length=1, max_length=120), _like(_LINE, "AS561", "is not one line of text")
+]
 Reference = Annotated[
-    str, StringConstraints(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")
+    str,
+    StringConstraints(min_length=1, max_length=200),
+    Field(json_schema_extra={"pattern": f"^{_REFERENCE}$"}),
+    _like(*(_REFERENCE, "AS561", "names nothing that ships"), "a path begins beside the study, and ends with .toml"),
 ]
 """The name of what ships (`cifar/resnet20`), or of a .toml file beside the study."""
 Setting = Annotated[
-    str, StringConstraints(min_length=3, max_length=400, pattern=r"^[^\x00-\x1f\x7f=]+=[^\x00-\x1f\x7f]*$")
+    str,
+    StringConstraints(max_length=400),
+    _like(_SETTING, "AS014", "is not KEY=VALUE, for example n=18 or norm.kind=group"),
 ]
 Settings = Annotated[tuple[Setting, ...], Field(max_length=64, strict=False)]
 Labels = Annotated[tuple[Label, ...], Field(max_length=MOST_RUNS, strict=False)]
@@ -105,7 +134,7 @@ class Plot(Model):
     unit: Literal["iteration", "epoch"] = Field("iteration", description="Of the axis along the training.")
     y_max: Annotated[float, Field(ge=0.01, le=100, allow_inf_nan=False)] | None = Field(
         None,
-        description="The highest error shown, in per cent, of the study at full length; by default, as the curves end."
+        description="The highest error shown, in per cent, of the study at full length; by default, as the curves end.",
     )
     log: bool = Field(False, description="Logarithmic errors.")
 

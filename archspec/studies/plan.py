@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PLAN = "study.json"
 MAX_BYTES = 2**22
-Place = Annotated[str, StringConstraints(min_length=1, max_length=4096, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Word = Annotated[str, StringConstraints(max_length=4096)]
 Settings = Annotated[tuple[Setting, ...], Field(max_length=400, strict=False)]
 
 
@@ -63,7 +63,7 @@ class Plan(Model):
     plots: Annotated[tuple[Plot, ...], Field(max_length=16, strict=False)] = ()
     tables: Annotated[tuple[Table, ...], Field(max_length=16, strict=False)] = ()
     claims: Annotated[tuple[Claim, ...], Field(max_length=64, strict=False)] = ()
-    command: Annotated[tuple[Place, ...], Field(max_length=64, strict=False)] = ()
+    command: Annotated[tuple[Word, ...], Field(max_length=64, strict=False)] = ()
     """What was typed after `archspec study run`, without `--out`, so that it can be repeated."""
 
     def folder(self, out: Path, run: Planned, seed: int) -> Path:
@@ -88,7 +88,9 @@ def write_plan(plan: Plan, out: Path) -> None:
         with staged(before) as temporary:
             temporary.write_bytes(text.encode())
     except OSError as error:
-        raise file_error(before, "AS551", f"the plan could not be written: {error.strerror or error}") from error
+        raise file_error(
+            before, "AS551", f"the plan could not be written: {error.strerror or error}"
+        ) from error
 
 
 def read_plan(out: Path) -> Plan:
@@ -99,7 +101,9 @@ def read_plan(out: Path) -> Plan:
             content = stream.read(MAX_BYTES + 1)
     except OSError as error:
         hint = "a study's folder is what archspec study run --out names"
-        raise file_error(file, "AS562", f"the file cannot be read: {error.strerror or error}", hint=hint) from error
+        raise file_error(
+            file, "AS562", f"the file cannot be read: {error.strerror or error}", hint=hint
+        ) from error
     if len(content) > MAX_BYTES:
         raise file_error(file, "AS562", f"the file has more than {MAX_BYTES:,} bytes")
     try:

@@ -75,13 +75,13 @@ def run_here(plan: Plan, out: Path, terms: Terms, hears: Hears) -> None:
             return
         device = device_named(terms.device)
         splits, place = read_data(plan, terms)
-        fitted = {run.label: network(run, terms.folder, splits) for run in plan.runs}
+        networks = fitted(plan, terms, splits)
         for each in to_do:
             recipe = load_recipe(
                 recipe_file(terms.folder, Said(each.run.recipe, ())), each.run.recipe_settings
             )
             job = Job(
-                fitted[each.run.label],
+                networks[each.run.label],
                 recipe,
                 splits,
                 each.folder,
@@ -98,7 +98,7 @@ def run_here(plan: Plan, out: Path, terms: Terms, hears: Hears) -> None:
             except Diverged as diverged:
                 note_divergence(each.folder, diverged.step)
             after = state(plan, out, each.run, each.seed)
-            _card(after, out)
+            write_run_card(after, out)
             hears.ended(after)
 
 
@@ -122,6 +122,11 @@ def read_data(plan: Plan, terms: Terms) -> tuple[Splits, str]:
     return source.read(), source.place
 
 
+def fitted(plan: Plan, terms: Terms, splits: Splits) -> dict[str, Architecture]:
+    """The network of every run, for these images. Raises `FileError`, `SpecError`."""
+    return {run.label: network(run, terms.folder, splits) for run in plan.runs}
+
+
 def network(run: Planned, folder: Path, splits: Splits) -> Architecture:
     """The spec with the input of the images; what it tells apart has to be what they show. Raises `FileError`."""
     from archspec.api import load
@@ -143,7 +148,7 @@ def network(run: Planned, folder: Path, splits: Splits) -> Architecture:
     return architecture
 
 
-def _card(after: State, out: Path) -> None:
+def write_run_card(after: State, out: Path) -> None:
     """The card of the seeds of a run, as far as they are."""
     from archspec.runs.card import write_card
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from archspec.train.parallel import put, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from archspec.recipes.models import Train
     from archspec.train.topology import Topology
@@ -24,7 +24,7 @@ class Averages:
     """Beside a network. Both averages are off in most recipes; then a network is tested as it is trained.
 
     With precise BN, statistics are those of some training images under fixed weights (He et al.'s release computes
-    them so "after the training procedure"); fvcore's code, after Wu and Johnson 2021, section 3. `batches` are
+    them so "after the training procedure"), all images together, as in Wu and Johnson 2021, appendix. `batches` are
     those that they are computed from.
     """
 
@@ -46,7 +46,12 @@ class Averages:
 
     @contextmanager
     def shown(self, step: int, images: Images) -> Iterator[None]:
-        """The network as it is tested, for a while. `images` gives batches (N, C, H, W) to measure."""
+        """The network as it is tested, for a while: the same on all ranks, and all have to ask.
+
+        `images` gives a rank's batches (N, C, H, W) to measure.
+        """
+        # without averages too: each rank's running statistics are of its own images
+        self.topology.spread(self.network.buffers())
         if not self.any:
             yield
             return
@@ -73,20 +78,19 @@ class Averages:
             state[name].copy_(value)
 
     def _measured(self, images: Images) -> dict[str, Tensor]:
-        """The buffers, statistics among them, of the images of all ranks. All ranks have to ask."""
+        """The buffers, with statistics over the images of all ranks."""
         self.network.eval()  # dropout drops nothing
-        norms = [each for each in self.network.modules() if isinstance(each, nn.BatchNorm2d | nn.SyncBatchNorm)]
-        sums = [_Moments(norm.num_features, norm.running_var) for norm in norms]
-        hooks = [norm.register_forward_pre_hook(each) for norm, each in zip(norms, sums, strict=True)]
-        for norm in norms:
-            norm.train()
+        norms = [
+            each for each in self.network.modules() if isinstance(each, nn.BatchNorm2d | nn.SyncBatchNorm)
+        ]
+        moments = [_Moments(norm.train()) for norm in norms]
         for batch in islice(images(), self.batches):
             self.network(batch)
-        for norm, each, hook in zip(norms, sums, hooks, strict=True):
-            hook.remove()
+        for norm, each in zip(norms, moments, strict=True):
+            each.hook.remove()
             mean, variance = each.read(self.topology)
-            norm.running_mean.copy_(mean)  # in place: others hold on to the buffers
-            norm.running_var.copy_(variance)
+            norm.get_buffer("running_mean").copy_(mean)  # in place: others hold on to the buffers
+            norm.get_buffer("running_var").copy_(variance)
         return {name: each.clone() for name, each in self.network.named_buffers()}
 
     def state(self) -> dict[str, Tensor]:
@@ -104,3 +108,28 @@ class Averages:
             put(target, tensors[f"trained.{name}"])
         for place, average in enumerate(self.weights):
             put(average, tensors[f"average.{place}"])
+
+
+class _Moments:
+    """Sums over all pixels that a layer is given, by channel: of values, of squares, and how many there are."""
+
+    def __init__(self, norm: nn.Module) -> None:
+        first = next(norm.buffers())
+        kind = (
+            torch.float32 if first.device.type == "mps" else torch.float64
+        )  # Apple's GPUs have no wider one
+        self.sums = torch.zeros(2 * len(first) + 1, dtype=kind, device=first.device)
+        self.hook = norm.register_forward_pre_hook(self._add)
+
+    def _add(self, _norm: nn.Module, given: Sequence[Tensor]) -> None:
+        count = given[0].numel() // given[0].shape[1]
+        if not count:  # the last batch of an epoch left nothing to this rank
+            return
+        variance, mean = (each.to(self.sums) for each in torch.var_mean(given[0], (0, 2, 3), correction=0))
+        self.sums += torch.cat([mean, variance + mean.square(), mean.new_ones(1)]) * count
+
+    def read(self, topology: Topology) -> tuple[Tensor, Tensor]:
+        """Mean and variance over the pixels of all ranks. All ranks have to ask."""
+        total = topology.summed(self.sums)
+        mean, square = (total[:-1] / total[-1]).chunk(2)
+        return mean, square - mean.square()

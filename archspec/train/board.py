@@ -29,11 +29,12 @@ class Board:
         """One record of the run."""
         kind, step = record["kind"], record["step"]
         if self.writer is None:  # steps that a run repeats after it was resumed are not shown twice
-            self.writer = self._make(str(self.folder), purge_step=step)
+            self.writer = self._make(str(self.folder), purge_step=step + 1)
         for name in _TOLD.get(kind, ()):
             if record.get(name) is not None:
                 self.writer.add_scalar(f"{kind}/{name}", record[name], step)
         if kind == "train" and record["seconds"]:
             self.writer.add_scalar("train/images_per_second", record["images"] / record["seconds"], step)
+        self.writer.flush()  # a run may stop at any time
         if kind == "test":
             self.writer.close()

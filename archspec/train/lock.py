@@ -27,7 +27,8 @@ def locked(folder: Path) -> Iterator[None]:
         raise file_error(folder, "AS551", f"the folder cannot be written to: {error.strerror}") from error
     with stream:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # of this process alone: workers that outlive it for some seconds would hold an inherited flock
+            fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             hint = "wait for it, stop it, or name another folder with --out"
             raise file_error(

@@ -183,10 +183,8 @@ class Trainer:
             group["lr"] = rate
         self.network.train()
         self.optimiser.zero_grad(set_to_none=True)
-        try:
-            self._gradients(batch)
-        except torch.OutOfMemoryError as error:
-            raise self._too_large(batch) from error
+        if not self._fits(batch):
+            raise self._too_large(batch)
         if self.recipe.train.clip:
             self.scaler.unscale_(self.optimiser)
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.train.clip)
@@ -195,6 +193,14 @@ class Trainer:
         self.averages.update()
         self.progress.step += 1
         self._end_warmup()
+
+    def _fits(self, batch: Batch) -> bool:
+        """Computes the gradients, unless the memory is too small: then the error goes, and with it all it refers to."""
+        try:
+            self._gradients(batch)
+        except torch.OutOfMemoryError:
+            return False
+        return True
 
     def _gradients(self, batch: Batch) -> None:
         *others, last = _parts(batch, self.recipe.train.accumulate)
@@ -234,7 +240,9 @@ class Trainer:
 
         part = -(-len(batch.labels) // self.recipe.train.accumulate)
         alone = self.terms.topology.ranks == 1
-        return TooLarge(part, largest_fitting(part, attempt) if alone else None)
+        fits = largest_fitting(part, attempt) if alone else None
+        self.optimiser.zero_grad(set_to_none=True)
+        return TooLarge(part, fits)
 
     def _look(self, start: float, waited: float) -> Look:
         loss, error, images = self.sums["look"].read()
@@ -298,7 +306,7 @@ def _placed(network: nn.Module, terms: Terms) -> tuple[nn.Module, Callable[[Tens
         forward = network = sharded(network, terms.device, terms.topology.ranks)
     elif terms.topology.ranks > 1:
         forward = replicated(network, terms.device)
-    return network, torch.compile(forward) if terms.compile else forward
+    return network, torch.compile(forward, dynamic=False) if terms.compile else forward
 
 
 def _parts(batch: Batch, count: int) -> Iterator[Batch]:

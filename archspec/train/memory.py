@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import torch
+from torch import OutOfMemoryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+__all__ = ["OutOfMemoryError", "TooLarge", "keep_large_blocks", "largest_fitting"]
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _LARGEST = 2**31 - 1
 
 
 class TooLarge(Exception):
-    """A batch does not fit into the device's memory; of `fits` images a part would, where any would."""
+    """A batch does not fit into the device's memory. `fits` images would; None where that was not tried."""
 
     def __init__(self, images: int, fits: int | None) -> None:
         self.images, self.fits = images, fits
@@ -36,14 +40,11 @@ def keep_large_blocks() -> bool:
     )
 
 
-def largest_fitting(images: int, attempt: Callable[[int], object]) -> int | None:
-    """Halves a batch until `attempt` on so many images does not run out of memory; None where one image does."""
-    while images > 1:
-        images //= 2
-        try:
+def largest_fitting(images: int, attempt: Callable[[int], object]) -> int:
+    """Halves a batch until `attempt` on so many images does not run out of memory; 0 where one image does."""
+    while images := images // 2:
+        torch.cuda.empty_cache()
+        with suppress(OutOfMemoryError):
             attempt(images)
-        except torch.OutOfMemoryError:
-            torch.cuda.empty_cache()
-            continue
-        return images
-    return None
+            break
+    return images

@@ -50,18 +50,18 @@ class SynchronisedNorm(nn.BatchNorm2d):
         """Statistics of all images in training, the running ones in a test."""
         if not self.training:
             return super().forward(input)
-        count = torch.tensor([input.numel() / input.shape[1]], dtype=input.dtype, device=input.device)
-        values = torch.cat([input.sum((0, 2, 3)), count])
-        sums = _summed(values)
+        # half precision has room for the values, and none for their sums
+        wide = input.to(torch.promote_types(input.dtype, torch.float32))
+        sums = _summed(torch.cat([wide.sum((0, 2, 3)), wide.new_tensor([input.numel() // input.shape[1]])]))
         n = sums[-1].detach()
         mean = sums[:-1] / n
-        centred = input - mean[:, None, None]
+        centred = wide - mean[:, None, None]
         variance = _summed(centred.square().sum((0, 2, 3))) / n
         self._remember(mean.detach(), variance.detach() * n / (n - 1))
         scaled: Tensor = centred * (variance + self.eps).rsqrt()[:, None, None]
-        if self.weight is None:
-            return scaled
-        return scaled * self.weight[:, None, None] + self.bias[:, None, None]
+        if self.affine:
+            scaled = scaled * self.weight[:, None, None] + self.bias[:, None, None]
+        return scaled.to(input.dtype)
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor) -> None:
@@ -136,15 +136,14 @@ def put(target: Tensor, value: Tensor) -> None:
     target.copy_(value)
 
 
+@torch.no_grad()
 def spread_state(optimiser: torch.optim.Optimizer) -> None:
-    """The state that an optimiser has read from whole tensors, in parts where its parameters are."""
+    """Lays the state that an optimiser has read from whole tensors as its parameters lie, in parts or not.
+
+    Fused optimisers go through both side by side and look at no stride, and FSDP's lie row by row.
+    """
     for parameter, state in optimiser.state.items():
-        if not isinstance(parameter, DTensor):
-            continue
         for name, value in state.items():
-            if (
-                isinstance(value, Tensor)
-                and value.shape == parameter.shape
-                and not isinstance(value, DTensor)
-            ):
-                state[name] = distribute_tensor(value, parameter.device_mesh, parameter.placements)
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter, dtype=value.dtype)
+                put(state[name], value)

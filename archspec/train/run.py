@@ -6,7 +6,7 @@ import json
 import signal
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,7 +16,7 @@ from archspec.data.order import Plan
 from archspec.data.prepare import Placement, prepared
 from archspec.data.sets import held_out
 from archspec.errors import file_error
-from archspec.runs.metrics import Metrics
+from archspec.runs.metrics import Metrics, read
 from archspec.train.checkpoint import CHECKPOINTS, Snapshot, keep, newest, of_step, save
 from archspec.train.final import tested
 from archspec.train.lock import locked
@@ -127,9 +127,9 @@ class _Run:
         self.checkpoints = job.folder / CHECKPOINTS
         self.record, self.stamp = run_record(job, splits), weights_stamp(job, self.feeds)
         self.metrics: Metrics | None = None
-        self.images, self.seconds, self.began = 0, 0.0, time.monotonic()
-        self.train_error: float | None = None
-        self.asked_to_stop = False
+        self.began, self.asked_to_stop = time.monotonic(), False
+        self.stored: Progress | None = None
+        """Of the checkpoint that this process wrote last, or went on from."""
 
     def whole(self) -> Result | None:
         """Resumes, trains, tests."""
@@ -138,14 +138,18 @@ class _Run:
         with ExitStack() as stack:
             if self.topology.first:
                 self.metrics = stack.enter_context(Metrics(self.job.folder / "metrics.jsonl"))
-                self.metrics.truncate_to(trainer.progress.step)
+                self.metrics.truncate_to(trainer.progress.step, trainer.progress.epochs)
                 _put_json(self.job.folder / "run.json", self.record)
             stack.enter_context(self.stoppable())
             self.tell(
                 {"kind": "start", "step": trainer.progress.step, "total": trainer.total, "remarks": remarks}
             )
-            while trainer.progress.step < trainer.total or self.epoch_is_over():
-                self.stretch()
+            try:
+                while trainer.progress.step < trainer.total or self.epoch_is_over():
+                    self.stretch()
+            except Diverged as diverged:
+                self.note("diverged", step=diverged.step, lr=trainer.optimiser.param_groups[0]["lr"])
+                raise
             return self.result() if self.topology.first else None
 
     def tell(self, record: Mapping[str, Any]) -> None:
@@ -166,19 +170,14 @@ class _Run:
         end = step
         if not self.epoch_is_over():
             end = min(trainer.total, (step // length + 1) * length, (step // every + 1) * every)
-            try:
-                for look in trainer.run(self.batches(), end):
-                    self.looked(look)
-            except Diverged as diverged:
-                self.note("diverged", step=diverged.step, lr=trainer.optimiser.param_groups[0]["lr"])
-                raise
+            for look in trainer.run(self.batches(), end):
+                self.looked(look)
         best = self.epoch_is_over() and self.end_epoch()
         if best or end % every == 0 or end == trainer.total:
-            self.store(best=best)
+            self.store()
 
     def looked(self, look: Look) -> None:
         """Notes a look; stops here where a signal asked for it."""
-        self.images, self.seconds = self.images + look.images, self.seconds + look.seconds
         self.note("train", **look._asdict())
         if self.topology.any(self.asked_to_stop, self.job.terms.device):
             self.store()
@@ -204,9 +203,9 @@ class _Run:
         """Validates, tells the schedule, and says whether this is the best network so far."""
         trainer, validation = self.trainer, self.feeds.validation
         error = None if validation is None else self.score(validation).error()
-        self.train_error = trainer.end_epoch(error)
+        train_error = trainer.end_epoch(error)
         progress = trainer.progress
-        record = {"step": progress.step, "epoch": progress.epochs, "train_error": self.train_error}
+        record = {"step": progress.step, "epoch": progress.epochs, "train_error": train_error}
         self.note("epoch", **record, validation_error=error)
         return error is not None and trainer.better(error)
 
@@ -217,22 +216,31 @@ class _Run:
             self.trainer.network.eval()
             for batch in feed.testing(rank=self.topology.rank, ranks=self.topology.ranks):
                 if self.asked_to_stop and self.topology.ranks == 1:
-                    self.store()  # the epoch is validated when the run goes on
-                    raise Stopped(self.trainer.progress.step)
+                    break
                 tally.add(self.trainer.network(batch.images), batch.labels)
-        return tally.over(self.topology.summed).read()
+            else:
+                return tally.over(self.topology.summed).read()
+        # the network is the trained one again; the epoch is validated when the run goes on
+        self.store()
+        raise Stopped(self.trainer.progress.step)
 
-    def store(self, *, best: bool = False) -> None:
-        """A checkpoint of this step, unless there is one. All ranks gather, the first one writes."""
-        trainer = self.trainer
-        path = of_step(self.checkpoints, trainer.progress.step) if self.topology.first else None
-        if self.topology.agreed(path) is None:
+    def store(self) -> None:
+        """A checkpoint of the run as it stands, if it has none. All ranks gather, the first one writes."""
+        progress = self.trainer.progress
+        if progress != self.stored:
             snapshot = self.snapshot()
             if self.metrics is not None:
                 self.metrics.sync()
-                path = save(self.checkpoints, snapshot, self.stamp)
+                save(self.checkpoints, snapshot, self.stamp)
+            self.stored = replace(progress)
         if self.topology.first:
-            keep(self.checkpoints, self.job.last, path if best else None)
+            keep(self.checkpoints, self.job.last, self.best())
+        self.topology.wait()  # a rank that left now would have the first one stopped while it writes
+
+    def best(self) -> Path | None:
+        """The checkpoint that is best on validation."""
+        progress = self.trainer.progress
+        return None if progress.best is None else of_step(self.checkpoints, progress.best_step)
 
     def snapshot(self) -> Snapshot:
         """The run as it stands, whole. Raises `Diverged` where the weights are no numbers: none is to go on from."""
@@ -258,7 +266,7 @@ class _Run:
         """What a checkpoint has to have in common with a run that goes on from it."""
         job = self.job
         told = {"function": job.architecture.hash, "recipe": job.recipe.digest, "seed": job.terms.seed}
-        return {**told, "images": len(self.feeds.train)}
+        return {**told, "data": job.splits.train.name, "images": len(self.feeds.train)}
 
     def resume(self) -> tuple[str, ...]:
         """Goes back to the newest checkpoint that verifies, if there is one; says what was passed over."""
@@ -292,18 +300,32 @@ class _Run:
         for name, sums in trainer.sums.items():
             sums.restore(snapshot.extra[f"sums.{name}"])
         trainer.progress = Progress.from_json(snapshot.state["progress"])
+        self.stored = replace(trainer.progress)
 
     def result(self) -> Result:
         """Tests the network that validation chose, or the last, as its checkpoint holds it."""
-        progress = self.trainer.progress
-        step = progress.step if progress.best is None else progress.best_step
-        place = of_step(self.checkpoints, step) or of_step(self.checkpoints, progress.step)
+        progress, best = self.trainer.progress, self.best()
+        step = progress.step if best is None else progress.best_step
+        place = best or of_step(self.checkpoints, step)
         assert place is not None, "the last step is stored"
         scores, view = tested(place, self.job)
-        speed = self.images / self.seconds if self.seconds else 0.0
-        seconds = time.monotonic() - self.began
-        result = Result(progress.step, scores, step, progress.best, self.train_error, speed, seconds, view)
-        self.note("test", step=progress.step, tested_step=step, test_error=scores.error())
+        records = read(self.job.folder / "metrics.jsonl")  # of this process, and of those it went on from
+        seconds = sum(each["seconds"] for each in records if each["kind"] == "train")
+        images = sum(each["images"] for each in records if each["kind"] == "train")
+        train_errors = [each["train_error"] for each in records if each["kind"] == "epoch"]
+        result = Result(
+            steps=progress.step,
+            test=scores,
+            tested_step=step,
+            best_validation_error=progress.best,
+            train_error=train_errors[-1] if train_errors else None,
+            images_per_second=images / seconds if seconds else 0.0,
+            seconds=time.monotonic() - self.began,
+            view=view,
+        )
+        record = {"step": progress.step, "tested_step": step, "test_error": scores.error()}
+        if records[-1] != {"kind": "test", **record}:  # as where a run that had ended is started again
+            self.note("test", **record)
         _put_json(self.job.folder / "result.json", result.as_json())
         return result
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
 import torch.distributed as dist
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from torch import Tensor
 
 T = TypeVar("T")
+_PATIENCE = timedelta(hours=12)
+"""How long ranks wait for each other: the first one tests alone, before a run of the next seed begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,12 @@ class Topology:
         """Whether a rank says so. All ranks have to ask."""
         return bool(self.summed(torch.tensor(int(flag), device=device)))
 
+    def spread(self, tensors: Iterable[Tensor]) -> None:
+        """Writes the first rank's values into those of all. All ranks have to ask."""
+        if self.ranks > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor, src=0)
+
     def wait(self) -> None:
         """Until all ranks are here."""
         if self.ranks > 1:
@@ -73,7 +82,8 @@ def joined(device: torch.device) -> Iterator[tuple[Topology, torch.device]]:
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, device_id=device if device.type == "cuda" else None)
+    own = device if device.type == "cuda" else None
+    dist.init_process_group(backend, timeout=_PATIENCE, device_id=own)
     try:
         nodes = int(os.environ.get("GROUP_WORLD_SIZE", "1"))
         yield Topology(dist.get_rank(), dist.get_world_size(), nodes), device

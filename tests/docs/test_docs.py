@@ -197,6 +197,7 @@ _IMPLIED = [
     ("Conv.norm", "{ conv = 3, out = 8 }", "{ conv = 3, out = 8, norm = true }"),
     ("Conv.norm", "{ gate = [{ conv = 1, out = 3 }] }", "{ gate = [{ conv = 1, out = 3, norm = false }] }"),
     ("Conv.act", "{ conv = 3, out = 8 }", "{ conv = 3, out = 8, act = true }"),
+    ("Conv.standardise", "{ conv = 3, out = 8 }", "{ conv = 3, out = 8, standardise = false }"),
     ("Conv.order", "{ conv = 3, out = 8 }", '{ conv = 3, out = 8, order = "post" }'),
     ("Pool.size", '{ pool = "average" }', '{ pool = "average", output = 1 }'),
     ("Pool.output", '{ pool = "average" }', '{ pool = "average", output = 1 }'),

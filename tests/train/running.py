@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import tempfile
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,23 +14,30 @@ import torch
 import torch.distributed as dist
 
 import archspec
+from archspec.data.prepare import Placement, prepared
+from archspec.data.order import Plan
+from archspec.data.sets import held_out
 from archspec.data.synthetic import make
 from archspec.recipes.load import load_recipe
+from archspec.runs.metrics import read
 from archspec.train import loop
+from archspec.train.checkpoint import of_step
 from archspec.train.loop import Terms
 from archspec.train.run import Job, Stopped, run
 from archspec.train.topology import Topology
+from archspec.weights.files import read_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from archspec.architecture import Architecture
+    from archspec.data.prepare import Feeds
     from archspec.data.sets import Splits
 
-IMAGES, HELD_OUT = 70, 10
-EPOCH = 4
-"""Steps: 60 images, 16 at a time; the last batch has 12."""
-RECIPE = ("data.batch=16", f"data.split={HELD_OUT}", "schedule.total=3", "optimiser.lr=0.05")
+HELD_OUT = 10
+EPOCH, TOTAL = 4, 8
+"""Steps: 60 images, 16 at a time, so that the last batch has 12; and two epochs."""
+RECIPE = ("data.batch=16", f"data.split={HELD_OUT}", "schedule.total=2", "optimiser.lr=0.05")
 
 
 @cache
@@ -38,21 +47,37 @@ def net(*settings: str) -> Architecture:
 
 @cache
 def splits() -> Splits:
-    return make((1, 8, 8), 10, train=IMAGES, test=20)
+    return make((1, 8, 8), 10, train=60 + HELD_OUT, test=20)
 
 
 def job(folder: Path, *recipe: str, every: int = 100, **more: Any) -> Job:
-    """Three epochs of four steps."""
-    names = {"seed", "topology", "parallel", "sync_bn", "channels_last", "compile"}
+    """Two epochs of four steps."""
+    names = {"seed", "topology", "parallel", "sync_bn", "channels_last"}
     terms = Terms(**{name: more.pop(name) for name in names & set(more)})
-    told = {"architecture": net(), "splits": splits(), **more}
-    return Job(recipe=load_recipe("digits", [*RECIPE, *recipe]), folder=folder, terms=terms, checkpoint_every=every, **told)
+    told = {"architecture": net(), "splits": splits(), "recipe": load_recipe("digits", [*RECIPE, *recipe]), **more}
+    return Job(folder=folder, terms=terms, checkpoint_every=every, **told)
+
+
+def feeds(of: Job) -> Feeds:
+    """The images of a job as it feeds them."""
+    recipe = of.recipe.recipe
+    parts = held_out(of.splits, recipe.data.split, recipe.data.which)
+    return prepared(parts, recipe, Plan.of(recipe.data, of.terms.seed), Placement())
 
 
 def at(folder: Path, step: int) -> dict[str, bytes]:
-    """The files of a step's checkpoint."""
-    places = sorted((folder / "checkpoints").glob(f"step-{step:08d}*"))
-    return {path.name: path.read_bytes() for path in sorted(places[-1].iterdir())}
+    """The files of a step's checkpoint; its manifest says nothing more."""
+    place = of_step(folder / "checkpoints", step)
+    assert place is not None
+    return {path.name: path.read_bytes() for path in sorted(place.iterdir())}
+
+
+def weights(folder: Path, step: int = TOTAL) -> dict[str, torch.Tensor]:
+    """The tested network of a step."""
+    place = of_step(folder / "checkpoints", step)
+    assert place is not None
+    tensors = read_weights(place / "model.safetensors").tensors
+    return {name: torch.from_numpy(value.copy()).double() for name, value in tensors.items()}
 
 
 def names(folder: Path) -> list[str]:
@@ -60,22 +85,34 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def stopped_at(step: int, job: Job, kind: str = "train") -> None:
-    """Runs until a record of that step is told, and answers a SIGTERM there."""
+def told(folder: Path) -> list[dict[str, Any]]:
+    """The metrics but for those that depend on the clock."""
+    return [record for record in read(folder / "metrics.jsonl") if record["kind"] != "train"]
 
-    def interrupt(record: Any) -> None:
-        if record["kind"] == kind and record["step"] >= step:
-            signal.raise_signal(signal.SIGTERM)
 
+@contextmanager
+def a_look_each_step() -> Iterator[None]:
     before, loop.SECONDS_BETWEEN_LOOKS = loop.SECONDS_BETWEEN_LOOKS, 0.0
     try:
-        run(job, [interrupt])
-    except Stopped as stopped:
-        assert stopped.step == step
-    else:
-        raise AssertionError("the run was not stopped")
+        yield
     finally:
         loop.SECONDS_BETWEEN_LOOKS = before
+
+
+def stop_at(step: int, job: Job, number: int = signal.SIGTERM) -> None:
+    """Runs up to a step, and answers a signal there."""
+
+    def interrupt(record: Any) -> None:
+        if record["kind"] == "train" and record["step"] >= step:
+            signal.raise_signal(number)
+
+    with a_look_each_step():
+        try:
+            run(job, [interrupt])
+        except Stopped as stopped:
+            assert stopped.step == step
+            return
+    raise AssertionError("the run was not stopped")
 
 
 def in_ranks(count: int, work: Callable[..., Any], *given: Any) -> list[Any]:
@@ -97,3 +134,8 @@ def _rank(rank: int, count: int, folder: Path, work: Callable[..., Any], given: 
         torch.save(work(Topology(rank, count), *given), folder / f"{rank}.pt")
     finally:
         dist.destroy_process_group()
+
+
+def as_rank(topology: Topology, of: Job) -> Job:
+    """A job as one of several processes does it."""
+    return replace(of, terms=replace(of.terms, topology=topology))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from archspec.drawing.draw import FORMATS, SUFFIXES, Wanted, drawn, nets
@@ -14,6 +13,7 @@ from archspec_cli.output import data, emit_json, fail, say, tell, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from archspec.architecture import Architecture
     from archspec.drawing.draw import Format

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from archspec.studies.load import LoadedStudy
     from archspec.studies.plan import Plan
+    from archspec.studies.run import Terms
     from archspec.studies.state import State
 
 STOPPED = 75
@@ -62,28 +63,38 @@ class Asked:
         return (self.name, *told)
 
 
-def run(asked: Asked, *, root: Path | None, download: bool, device: str, jobs: int) -> None:
-    from archspec.studies.run import Stopped, Terms, run_here
+def run(asked: Asked, *, root: Path | None, download: bool, device: str, jobs: int, as_json: bool) -> None:
+    from archspec.studies.run import Terms
+    from archspec.train.lock import locked
 
     loaded = load_study(asked.name)
     plan = _planned(loaded, asked)
     out = _folder(asked, plan)
+    with locked(out):
+        _run(plan, out, Terms(loaded.folder, root, download, device, jobs=jobs, said=say))
+    _ended(plan, out, as_json=as_json)
+
+
+def _run(plan: Plan, out: Path, terms: Terms) -> None:
+    from archspec.studies.run import Stopped, run_here
+    from archspec.studies.workers import Failed, run_many
+
     write_plan(plan, out)
     found = states(plan, out)
     done = sum(not each.to_do for each in found)
     say(f"{plan.study} ({plan.budget}) on {plan.data} in {out}: {len(found)} runs, {done} of them done")
     hears = Teller(len(found), done)
-    terms = Terms(loaded.folder, root, download, device, jobs=jobs, said=say)
     try:
-        run_here(plan, out, terms, hears)
+        (run_many if terms.jobs > 1 else run_here)(plan, out, terms, hears)
     except Stopped as stopped:
         say(f"{stopped}; the same command goes on from there")
         raise SystemExit(STOPPED) from None
     except ValueError as error:
         fail(str(error))
+    except Failed as failed:
+        fail(str(failed))
     finally:
         hears.close()
-    _ended(plan, out)
 
 
 class Teller:
@@ -116,22 +127,20 @@ class Teller:
         self.meter = None
 
 
-def status(asked: Asked) -> None:
+def status(asked: Asked, *, as_json: bool) -> None:
     plan, out = _known(asked)
     found = states(plan, out)
-    if settings.json:
+    if as_json:
         emit_json(_document(plan, out, found))
         return
-    rows = [
-        [each.run.label, str(each.seed), each.stage, _steps(each), *_errors(each)] for each in found
-    ]
+    rows = [[each.run.label, str(each.seed), each.stage, _steps(each), *_errors(each)] for each in found]
     tell(f"{plan.study} ({plan.budget}) on {plan.data}, {out}")
     tell(table(["run", "seed", "is", "step", "training error", "test error"], rows))
     counts = _counts(found)
     tell(", ".join(f"{count} {stage}" for stage, count in counts.items() if count))
 
 
-def report(asked: Asked) -> None:
+def report(asked: Asked, *, as_json: bool) -> None:
     from archspec.studies.report import write_report
 
     plan, out = _known(asked)
@@ -142,13 +151,13 @@ def report(asked: Asked) -> None:
     missing = sum(each.stage != "finished" for each in found)
     if missing:
         say(f"{missing} of {len(found)} runs have not finished; the report says which")
-    if settings.json:
+    if as_json:
         emit_json({**_document(plan, out, found), "files": [str(each) for each in files]})
     else:
         tell("\n".join(str(each) for each in files))
 
 
-def list_studies() -> None:
+def list_studies(*, as_json: bool) -> None:
     rows, listed = [], []
     for name in study_names():
         study = load_study(name).study
@@ -164,7 +173,7 @@ def list_studies() -> None:
             }
         )
         rows.append([name, str(len(combinations(study))), ", ".join([FULL, *budgets]), study.about])
-    if settings.json:
+    if as_json:
         emit_json({"studies": listed})
     else:
         tell(table(["study", "runs", "budgets", "what"], rows))
@@ -249,9 +258,9 @@ def _outcome(state: State) -> str:
     return f"training error {train}, test error {test}, {state.folder}"
 
 
-def _ended(plan: Plan, out: Path) -> None:
+def _ended(plan: Plan, out: Path, *, as_json: bool) -> None:
     found = states(plan, out)
-    if settings.json:
+    if as_json:
         emit_json(_document(plan, out, found))
         return
     counts = _counts(found)

@@ -81,7 +81,7 @@ def run(spec: str | None, asked: Asked, changes: list[str] | None, recipe_change
     architecture = _architecture(name, told, splits, recipe.recipe.augment.crop)
     from archspec.train.evaluate import device_named
     from archspec.train.loop import Diverged, Terms
-    from archspec.train.memory import TooLarge
+    from archspec.train.memory import OutOfMemoryError, TooLarge
     from archspec.train.run import Job, Stopped
     from archspec.train.topology import joined
 
@@ -125,6 +125,11 @@ def run(spec: str | None, asked: Asked, changes: list[str] | None, recipe_change
             raise SystemExit(DIVERGED) from None
         except TooLarge as error:
             fail(str(error), _advice(error, recipe))
+        except OutOfMemoryError:
+            fail(
+                "the device has too little memory for this network",
+                "--device cpu, a smaller one, or --parallel fsdp",
+            )
     if results:
         _report(folder, [job.folder for job in _jobs(job, asked.seeds)], results)
 
@@ -233,6 +238,10 @@ def _board(job: Job, asked: Asked) -> list[Any]:
 def _advice(error: Any, recipe: LoadedRecipe) -> str:
     """What to type instead of a batch that does not fit."""
     if error.fits is None:
+        return (
+            f"--set-recipe train.accumulate={2 * recipe.recipe.train.accumulate} computes it in smaller parts"
+        )
+    if not error.fits:
         return "not one image fits: take a smaller network, or --device cpu"
     parts = -(-recipe.recipe.data.batch // error.fits)
     return (
@@ -244,6 +253,8 @@ def _advice(error: Any, recipe: LoadedRecipe) -> str:
 def _report(folder: Path, folders: Sequence[Path], results: Sequence[Result]) -> None:
     """What came out: a card in the folder, and the figures."""
     from archspec.runs.card import write_card
+    from archspec.train.checkpoint import CHECKPOINTS, of_step
+    from archspec.train.stored import MODEL
 
     write_card(folder)
     runs = [
@@ -267,9 +278,10 @@ def _report(folder: Path, folders: Sequence[Path], results: Sequence[Result]) ->
             f"test accuracy {result.test.accuracy():.2%} after {result.steps:,} steps (the network of step "
             f"{result.tested_step:,}{chosen}); {result.images_per_second:,.0f} images/s, {place}"
         )
-    weights = f"{folders[0]}/checkpoints/step-{results[0].tested_step:08d}/model.safetensors"
+    weights = of_step(folders[0] / CHECKPOINTS, results[0].tested_step)
     tell(
-        f"card: {folder}/card.md\nnext: archspec eval {folders[0]}, archspec plot {folder}, archspec export {weights}"
+        f"card: {folder}/card.md\n"
+        f"next: archspec eval {folders[0]}, archspec plot {folder}, archspec export {weights}/{MODEL}"
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from archspec_cli import options
+from archspec_cli import options  # noqa: TC001 - Typer reads the annotations
 from archspec_cli.declarations.root import app
 
 study = typer.Typer(
@@ -42,7 +42,8 @@ Found = Annotated[
     ),
 ]
 Budget = Annotated[
-    str, typer.Option("--budget", "-b", metavar="NAME", help="One of the study's budgets; full: as it stands.")
+    str,
+    typer.Option("--budget", "-b", metavar="NAME", help="One of the study's budgets; full: as it stands."),
 ]
 Epochs = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Cut every schedule to so many, in proportion.")
@@ -104,7 +105,7 @@ def run_study(
     from archspec_cli.commands.study import Asked, run
 
     asked = Asked(name, budget, epochs, steps, data, seeds, tuple(set_recipe or ()), output)
-    run(asked, root=root, download=download, device=device, jobs=jobs)
+    run(asked, root=root, download=download, device=device, jobs=jobs, as_json=json)
 
 
 @study.command()
@@ -129,7 +130,7 @@ def status(
     """
     from archspec_cli.commands.study import Asked, status
 
-    status(Asked(name, budget, epochs, steps, data, seeds, tuple(set_recipe or ()), output))
+    status(Asked(name, budget, epochs, steps, data, seeds, tuple(set_recipe or ()), output), as_json=json)
 
 
 @study.command()
@@ -154,7 +155,7 @@ def report(
     """
     from archspec_cli.commands.study import Asked, report
 
-    report(Asked(name, budget, epochs, steps, data, seeds, tuple(set_recipe or ()), output))
+    report(Asked(name, budget, epochs, steps, data, seeds, tuple(set_recipe or ()), output), as_json=json)
 
 
 @study.command("list")
@@ -167,4 +168,4 @@ def list_studies(*, json: options.Json = False) -> None:
     """
     from archspec_cli.commands.study import list_studies
 
-    list_studies()
+    list_studies(as_json=json)

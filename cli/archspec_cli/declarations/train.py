@@ -75,7 +75,7 @@ def train(
         Path | None,
         typer.Option("--out", "-o", metavar="DIR", help="The run's folder; one that was stopped goes on."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, order and augmentation.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of weights, order and augmentation.")] = 0,
     seeds: Annotated[
         int,
         typer.Option(min=1, max=1000, metavar="N", help="So many runs, from --seed on: mean and deviation."),
