@@ -53,7 +53,9 @@ class StandardisedConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         variance, mean = torch.var_mean(self.weight, dim=(1, 2, 3), correction=0, keepdim=True)
-        return self._conv_forward(x, (self.weight - mean) * torch.rsqrt(variance + 1e-5), self.bias)
+        weight = (self.weight - mean) * torch.rsqrt(variance + 1e-5)
+        made: Tensor = self._conv_forward(x, weight, self.bias)
+        return made
 
 
 class ThresholdedLinearUnit(nn.Module):

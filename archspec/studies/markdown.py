@@ -74,7 +74,8 @@ def _shown(table: Shown) -> Iterator[str]:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *([escaped(cell) for cell in row] for row in rows)]
+    words = [[escaped(cell) for cell in row] for row in (header, *rows)]
+    lines = [words[0], ["---"] * len(header), *words[1:]]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -40,7 +40,8 @@ Label = Annotated[
     StringConstraints(min_length=1, max_length=64),
     Field(json_schema_extra={"pattern": f"^{_LABEL}$"}),
     _like(
-        *(_LABEL, "AS113", "is not a label"), "a letter or digit, then also spaces and . , + ( ) / = _ -, at most 64"
+        *(_LABEL, "AS113", "is not a label"),
+        "a letter or digit, then also spaces and . , + ( ) / = _ -, at most 64",
     ),
 ]
 Sentence = Annotated[
@@ -53,7 +54,10 @@ Reference = Annotated[
     str,
     StringConstraints(min_length=1, max_length=200),
     Field(json_schema_extra={"pattern": f"^{_REFERENCE}$"}),
-    _like(*(_REFERENCE, "AS561", "names nothing that ships"), "a path begins beside the study, and ends with .toml"),
+    _like(
+        *(_REFERENCE, "AS561", "names nothing that ships"),
+        "a path begins beside the study, and ends with .toml",
+    ),
 ]
 """The name of what ships (`cifar/resnet20`), or of a .toml file beside the study."""
 Setting = Annotated[

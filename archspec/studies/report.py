@@ -98,6 +98,15 @@ def report(plan: Plan, out: Path) -> Report:
     )
 
 
+def _seen(value: Any) -> Any:
+    """Nothing that turns the direction of text around or cannot be seen; figures are markup of ours, and stay."""
+    if not isinstance(value, str) or hasattr(value, "__html__"):
+        return value
+    return "".join(
+        char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in value
+    )
+
+
 @cache
 def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -105,6 +114,7 @@ def _environment() -> Environment:
     return Environment(
         loader=PackageLoader("archspec.studies", "."),
         autoescape=True,
+        finalize=_seen,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

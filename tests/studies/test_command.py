@@ -67,7 +67,7 @@ def test_mistakes_are_diagnostics_with_places(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "wrong.toml").write_text(SMALL.replace("seeds = 2", "sedes = 2"))
     result = cli("study", "status", "wrong.toml")
     assert result.code == 2
-    assert "wrong.toml:7:1" in result.err
+    assert "wrong.toml:8:1" in result.err
     assert 'did you mean "seeds"?' in result.err
 
 

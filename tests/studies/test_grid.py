@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archspec.recipes.load import load_recipe, recipe_names
@@ -14,26 +14,29 @@ from archspec.studies.length import Length, shortened
 from archspec.studies.models import Study
 
 words = st.text("ab1.-", min_size=1, max_size=4).filter(lambda word: word[0].isalnum() and word[-1].isalnum())
-settings = st.lists(words.map(lambda word: f"key={word}"), max_size=2)
+changes = st.lists(words.map(lambda word: f"key={word}"), max_size=2)
 
 
 @st.composite
 def studies(draw: st.DrawFn) -> Study:
     def change() -> dict[str, object]:
         named = {} if draw(st.booleans()) else {"recipe": draw(words)}
-        return {**named, "set": draw(settings), "set_recipe": draw(settings)}
+        return {**named, "set": draw(changes), "set_recipe": draw(changes)}
 
     axes = [
         {
             "name": f"axis{place}",
             "values": [
-                {"label": label, **change()} for label in draw(st.lists(words, min_size=1, max_size=3, unique=True))
+                {"label": label, **change()}
+                for label in draw(st.lists(words, min_size=1, max_size=3, unique=True))
             ],
         }
         for place in range(draw(st.integers(0, 3)))
     ]
     runs = [{"label": label, **change()} for label in draw(st.lists(words, max_size=3, unique=True))]
-    known = ["-".join(each) for each in _products([[value["label"] for value in axis["values"]] for axis in axes])]
+    known = [
+        "-".join(each) for each in _products([[value["label"] for value in axis["values"]] for axis in axes])
+    ]
     known += [run["label"] for run in runs]
     only = draw(st.lists(st.sampled_from(known), unique=True)) if known else []
     budget = {**change(), "only": only}
@@ -59,6 +62,7 @@ def _products(lists: list[list[str]]) -> list[list[str]]:
     return out
 
 
+@settings(max_examples=40)
 @given(studies())
 def test_a_grid_holds_every_combination_once_and_the_list_behind_it(study: Study) -> None:
     found = combinations(study)
@@ -71,6 +75,7 @@ def test_a_grid_holds_every_combination_once_and_the_list_behind_it(study: Study
         assert each.spec.text == "base"
 
 
+@settings(max_examples=40)
 @given(studies())
 def test_later_layers_win_and_all_settings_are_kept_in_order(study: Study) -> None:
     budget = study.budgets["small"]
@@ -87,6 +92,7 @@ def test_later_layers_win_and_all_settings_are_kept_in_order(study: Study) -> No
             assert each.recipe.text == (budget.recipe or was.recipe.text)
 
 
+@settings(max_examples=40)
 @given(studies())
 def test_a_study_without_contradictions_has_a_folder_for_each_run(study: Study) -> None:
     found = [each.slug for each in combinations(study)]
@@ -104,6 +110,7 @@ def test_a_folder_is_named_by_plain_characters(label: str) -> None:
     assert slug(name) == name
 
 
+@settings(max_examples=60)
 @given(st.sampled_from(recipe_names()), st.integers(1, 400), st.sampled_from(["epoch", "iteration"]))
 def test_a_cut_schedule_is_a_schedule_of_that_length(name: str, total: int, unit: str) -> None:
     length = Length(total, unit)  # type: ignore[arg-type]

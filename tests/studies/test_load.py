@@ -90,9 +90,7 @@ def test_a_budget_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
 
 def test_specs_and_recipes_may_lie_beside_the_study(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text('format = 1\nname = "mine"\n[head]\nlayers = [{ linear = 10 }]\n')
-    plan = plan_of(
-        tmp_path, SMALL.replace('spec = "cifar/plain20"\nset = ["n=1"]', 'spec = "mine.toml"', 1)
-    )
+    plan = plan_of(tmp_path, SMALL.replace('spec = "cifar/plain20"\nset = ["n=1"]', 'spec = "mine.toml"', 1))
     assert plan.runs[0].spec == "mine.toml"
 
 

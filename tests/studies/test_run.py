@@ -75,9 +75,14 @@ def test_each_run_is_an_ordinary_runs_folder(plan: Plan, tmp_path: Path) -> None
     assert ear.done == [(*each, "finished") for each in EVERY]
     for label, seed in EVERY:
         folder = tmp_path / label / f"seed-{seed}"
-        assert {"run.json", "result.json", "metrics.jsonl", "checkpoints"} <= {each.name for each in folder.iterdir()}
+        assert {"run.json", "result.json", "metrics.jsonl", "checkpoints"} <= {
+            each.name for each in folder.iterdir()
+        }
         assert (folder.parent / "card.md").is_file()
-    assert "2 runs" in (tmp_path / "a" / "card.md").read_text() or "seeds" in (tmp_path / "a" / "card.md").read_text()
+    assert (
+        "2 runs" in (tmp_path / "a" / "card.md").read_text()
+        or "seeds" in (tmp_path / "a" / "card.md").read_text()
+    )
     again = Ear()
     run_here(plan, tmp_path, Terms(tmp_path, device="cpu"), again)
     assert again.began == []
@@ -122,8 +127,12 @@ def test_a_study_that_is_killed_goes_on_too(plan: Plan, tmp_path: Path) -> None:
 
 def test_a_run_that_diverged_is_recorded_and_not_repeated(tmp_path: Path) -> None:
     (tmp_path / "net.toml").write_text(NET)
-    plan = plan_of(tmp_path, TINY.replace('"data.batch=644"', '"data.batch=64", "optimiser.lr=1000.0"').replace(
-        'layers=[{ conv = 3, out = 4 }]', "layers=[{ conv = 3, out = 4, norm = false }]"))
+    plan = plan_of(
+        tmp_path,
+        TINY.replace('"data.batch=644"', '"data.batch=64", "optimiser.lr=1000.0"').replace(
+            "layers=[{ conv = 3, out = 4 }]", "layers=[{ conv = 3, out = 4, norm = false }]"
+        ),
+    )
     plan = plan.model_copy(update={"runs": plan.runs[1:], "seeds": 1})
     ear = Ear()
     run_here(plan, tmp_path, Terms(tmp_path, device="cpu"), ear)

@@ -10,12 +10,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import torch
 import torch.distributed as dist
 
 import archspec
-from archspec.data.prepare import Placement, prepared
 from archspec.data.order import Plan
+from archspec.data.prepare import Placement, prepared
 from archspec.data.sets import held_out
 from archspec.data.synthetic import make
 from archspec.recipes.load import load_recipe
@@ -42,7 +43,9 @@ RECIPE = ("data.batch=16", f"data.split={HELD_OUT}", "schedule.total=2", "optimi
 
 @cache
 def net(*settings: str) -> Architecture:
-    return archspec.load("cifar/resnet20", settings=["n=1", "input.channels=1", "input.size=[8, 8]", *settings])
+    return archspec.load(
+        "cifar/resnet20", settings=["n=1", "input.channels=1", "input.size=[8, 8]", *settings]
+    )
 
 
 @cache
@@ -54,7 +57,12 @@ def job(folder: Path, *recipe: str, every: int = 100, **more: Any) -> Job:
     """Two epochs of four steps."""
     names = {"seed", "topology", "parallel", "sync_bn", "channels_last"}
     terms = Terms(**{name: more.pop(name) for name in names & set(more)})
-    told = {"architecture": net(), "splits": splits(), "recipe": load_recipe("digits", [*RECIPE, *recipe]), **more}
+    told = {
+        "architecture": net(),
+        "splits": splits(),
+        "recipe": load_recipe("digits", [*RECIPE, *recipe]),
+        **more,
+    }
     return Job(folder=folder, terms=terms, checkpoint_every=every, **told)
 
 
@@ -106,13 +114,9 @@ def stop_at(step: int, job: Job, number: int = signal.SIGTERM) -> None:
         if record["kind"] == "train" and record["step"] >= step:
             signal.raise_signal(number)
 
-    with a_look_each_step():
-        try:
-            run(job, [interrupt])
-        except Stopped as stopped:
-            assert stopped.step == step
-            return
-    raise AssertionError("the run was not stopped")
+    with a_look_each_step(), pytest.raises(Stopped) as stopped:
+        run(job, [interrupt])
+    assert stopped.value.step == step
 
 
 def in_ranks(count: int, work: Callable[..., Any], *given: Any) -> list[Any]:

@@ -45,7 +45,9 @@ def distance(one: Path, other: Path, step: int = TOTAL, *, parameters: bool = Fa
     first, second = weights(one, step), weights(other, step)
     assert first.keys() == second.keys()
     chosen = [name for name in first if not parameters or "running" not in name]
-    return max(float((first[n] - second[n]).abs().max() / first[n].abs().max().clamp(min=1e-3)) for n in chosen)
+    return max(
+        float((first[n] - second[n]).abs().max() / first[n].abs().max().clamp(min=1e-3)) for n in chosen
+    )
 
 
 def all_of(topology: Topology, jobs: dict[str, Job]) -> dict[str, Any]:
@@ -58,7 +60,9 @@ SIZES = {"even": "data.batch=16", "uneven": "data.batch=17", "nothing left": "da
 
 def test_with_synchronised_bn_two_processes_are_one(tmp_path: Path) -> None:
     def jobs(where: str, **more: Any) -> dict[str, Job]:
-        made = {name: job(tmp_path / where / name, size, "data.split=0", **more) for name, size in SIZES.items()}
+        made = {
+            name: job(tmp_path / where / name, size, "data.split=0", **more) for name, size in SIZES.items()
+        }
         mean = ("train.precise_bn=60", "train.ema=0.5", "data.batch=59", "data.split=0")
         return {**made, "averages": job(tmp_path / where / "averages", *mean, **more)}
 
@@ -89,10 +93,14 @@ def test_a_validation_is_of_the_network_that_is_stored(tmp_path: Path) -> None:
         assert validation is not None
         for record in told(tmp_path / name)[:2]:
             network = archspec.build(each.architecture, init=False)
-            network.load_state_dict({k: v.float() for k, v in weights(tmp_path / name, record["step"]).items()})
+            network.load_state_dict(
+                {k: v.float() for k, v in weights(tmp_path / name, record["step"]).items()}
+            )
             network.eval()
             with torch.no_grad():
-                wrong = sum(int((network(b.images).argmax(1) != b.labels).sum()) for b in validation.testing())
+                wrong = sum(
+                    int((network(b.images).argmax(1) != b.labels).sum()) for b in validation.testing()
+                )
             assert record["validation_error"] == wrong / len(validation)
 
 

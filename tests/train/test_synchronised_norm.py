@@ -38,7 +38,9 @@ def norm(dtype: torch.dtype, momentum: float | None) -> nn.Module:
 def images(count: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     draw = torch.Generator().manual_seed(count)
     shape = (count, 4, 3, 5)
-    return torch.randn(shape, generator=draw, dtype=dtype) * 3 + 20, torch.randn(shape, generator=draw, dtype=dtype)
+    return torch.randn(shape, generator=draw, dtype=dtype) * 3 + 20, torch.randn(
+        shape, generator=draw, dtype=dtype
+    )
 
 
 def passed(network: nn.Module, here: Tensor, towards: Tensor) -> Seen:
@@ -50,7 +52,9 @@ def passed(network: nn.Module, here: Tensor, towards: Tensor) -> Seen:
     layer = network[0]
     assert here.grad is not None
     grads = layer.weight.grad, layer.bias.grad
-    return Seen(output.detach(), here.grad, *grads, layer.running_mean, layer.running_var, layer.num_batches_tracked)
+    return Seen(
+        output.detach(), here.grad, *grads, layer.running_mean, layer.running_var, layer.num_batches_tracked
+    )
 
 
 def in_parts(topology: Topology, dtype: torch.dtype, momentum: float | None) -> dict[str, Seen]:
@@ -87,7 +91,9 @@ def in_half_precision(topology: Topology, dtype: torch.dtype) -> Tensor:
     network = synchronised(nn.Sequential(nn.BatchNorm2d(1)), torch.device("cpu"))
     here = torch.randn(1, 1, 350, 100 if topology.first else 101, generator=torch.Generator().manual_seed(3))
     out: Tensor = network(here.to(dtype))
-    return torch.stack([out.float().mean(), out.float().std(), network[0].running_mean[0] * 10, network[0].running_var[0]])
+    return torch.stack(
+        [out.float().mean(), out.float().std(), network[0].running_mean[0] * 10, network[0].running_var[0]]
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from typing import TYPE_CHECKING, assert_never
 
+import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 
@@ -104,11 +105,19 @@ def _evaluate(expression: Expression, operands: list[Tensor]) -> Tensor:
         case Flattened():
             return operands[0].flatten(1)
         case Strided():
-            # what a slice takes, to the bit; but a slice's gradient is never channels last, and whoever adds to it
-            # or masks it then walks two layouts at once
-            return F.avg_pool2d(operands[0], 1, evaluate(expression.step))
+            return _strided(operands[0], evaluate(expression.step))
         case ChannelPad():
             padding = (0, 0, 0, 0, evaluate(expression.before), evaluate(expression.after))
             return F.pad(operands[0], padding)
         case _:
             assert_never(expression)
+
+
+def _strided(images: Tensor, step: int) -> Tensor:
+    """Every `step`-th pixel of (N, C, H, W), with a gradient that lies in memory as the images do.
+
+    A slice's own gradient lies row by row: whoever adds to it or masks it then walks through two layouts at once.
+    """
+    if not images.is_contiguous(memory_format=torch.channels_last):
+        return images[:, :, ::step, ::step]
+    return images.permute(0, 2, 3, 1)[:, ::step, ::step].permute(0, 3, 1, 2)
