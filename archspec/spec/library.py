@@ -37,7 +37,7 @@ def spec_folder() -> Path:
     return packaged if packaged.is_dir() else _PACKAGE.parent / "specs"
 
 
-NOT_NETWORKS = frozenset({"recipes", "studies"})
+NOT_NETWORKS = frozenset({"detection", "recipes", "studies"})
 """Folders beside the networks that hold TOML of another kind."""
 
 
