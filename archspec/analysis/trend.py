@@ -58,12 +58,14 @@ class Trend:
             parts.append(
                 f"x{self.per_layer:.3g} a layer, {_times(self.orders)} over {len(self.names):,} layers"
             )
+        else:
+            parts.append("too few layers for a trend")
         if self.not_finite is not None:
             parts.append(f"no finite number from {self.not_finite} on")
         elif self.zeros:
             more = f" and {len(self.zeros) - 1:,} more" if len(self.zeros) > 1 else ""
             parts.append(f"nothing but zeros at {self.zeros[0]}{more}")
-        return "; ".join(parts) or "too few layers for a trend"
+        return "; ".join(parts)
 
     def as_json(self) -> dict[str, Any]:
         """Figures and verdict."""

@@ -47,7 +47,7 @@ def slug(label: str) -> str:
     """A label as the name of a folder: `ResNet-34 A` is `resnet-34-a`."""
     # a point stays between digits alone, so that no run is called like a file of the study
     words = re.sub(r"(?<![0-9])\.|\.(?![0-9])|[^a-z0-9.]+", "-", label.lower())
-    return words.strip("-")
+    return re.sub(r"-+", "-", words).strip("-")
 
 
 def size(study: Study) -> int:

@@ -123,24 +123,35 @@ def _environment() -> Environment:
 
 
 def _runs(plan: Plan, found: Sequence[Outcome]) -> Shown:
+    shared = _common([run.settings for run in plan.runs])
+    shared_recipe = _common([run.recipe_settings for run in plan.runs])
     rows = [
         (
             each.run.label,
             each.run.spec,
-            _changes(each.run.settings),
+            _changes(each.run.settings, shared),
             each.run.recipe,
-            _changes(each.run.recipe_settings),
+            _changes(each.run.recipe_settings, shared_recipe),
             _stages(each),
         )
         for each in found
     ]
     header = ("run", "spec", "changed", "recipe", "changed", "seeds" if plan.seeds > 1 else "is")
-    abouts = tuple(f"{each.label}: {each.about}" for each in plan.runs if each.about)
-    return Shown("Runs", header, tuple(rows), abouts)
+    notes = [f"{each.label}: {each.about}" for each in plan.runs if each.about]
+    notes += [f"Changed in the specs of all: {', '.join(shared)}."] if shared else []
+    notes += [f"Changed in the recipes of all: {', '.join(shared_recipe)}."] if shared_recipe else []
+    return Shown("Runs", header, tuple(rows), tuple(notes))
 
 
-def _changes(settings: Sequence[str]) -> str:
-    return ", ".join(settings) or "-"
+def _common(several: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """What all of them say, where there are several to say it."""
+    if len(several) < 2:
+        return ()
+    return tuple(each for each in dict.fromkeys(several[0]) if all(each in other for other in several))
+
+
+def _changes(settings: Sequence[str], shared: Sequence[str]) -> str:
+    return ", ".join(each for each in settings if each not in shared) or "-"
 
 
 def _stages(outcome: Outcome) -> str:

@@ -31,8 +31,11 @@ if TYPE_CHECKING:
     from archspec.train.run import Job
     from archspec.train.topology import Topology
 
-BOUND = 2e-4
-"""Of a weight after eight steps, as a share of the largest of its tensor: fp32's last bit, multiplied by training."""
+BOUND = 2e-5
+"""Of a weight after eight steps, as a share of the largest of its tensor: seen are 4e-6, fp32's last bits.
+
+One process is as far from itself when it computes row by row instead of channels last.
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -40,11 +43,14 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
+BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
+
+
 def distance(one: Path, other: Path, step: int = TOTAL, *, parameters: bool = False) -> float:
     """The largest difference of two tested networks, as a share of the largest value of its tensor."""
     first, second = weights(one, step), weights(other, step)
     assert first.keys() == second.keys()
-    chosen = [name for name in first if not parameters or "running" not in name]
+    chosen = [name for name in first if not parameters or not name.endswith(BUFFERS)]
     return max(
         float((first[n] - second[n]).abs().max() / first[n].abs().max().clamp(min=1e-3)) for n in chosen
     )
@@ -61,7 +67,8 @@ SIZES = {"even": "data.batch=16", "uneven": "data.batch=17", "nothing left": "da
 def test_with_synchronised_bn_two_processes_are_one(tmp_path: Path) -> None:
     def jobs(where: str, **more: Any) -> dict[str, Job]:
         made = {
-            name: job(tmp_path / where / name, size, "data.split=0", **more) for name, size in SIZES.items()
+            name: job(tmp_path / where / name, size, "data.split=0", every=4, **more)
+            for name, size in SIZES.items()
         }
         mean = ("train.precise_bn=60", "train.ema=0.5", "data.batch=59", "data.split=0")
         return {**made, "averages": job(tmp_path / where / "averages", *mean, **more)}
@@ -70,7 +77,7 @@ def test_with_synchronised_bn_two_processes_are_one(tmp_path: Path) -> None:
     in_ranks(2, all_of, jobs("two", sync_bn=True))
     for name, result in results.items():
         assert result is not None
-        assert distance(tmp_path / "one" / name, tmp_path / "two" / name, result.steps) < BOUND, name
+        assert distance(tmp_path / "one" / name, tmp_path / "two" / name, min(result.steps, 8)) < BOUND, name
 
 
 def test_without_each_rank_is_a_part_of_an_accumulated_batch(tmp_path: Path) -> None:
