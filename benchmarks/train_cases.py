@@ -162,11 +162,12 @@ def _feeds(setting: Setting, recipe: Recipe) -> Feeds:
 
     from archspec.data.order import Plan
     from archspec.data.prepare import Placement, prepared
-    from archspec.data.sets import Images, Splits
+    from archspec.data.sets import Images, Splits, room
 
     pixels, labels = setting.data()
     names = tuple(map(str, range(setting.network.classes)))
-    images = Images("noise", torch.from_numpy(pixels), torch.from_numpy(labels), names)
+    laid = room(len(pixels), pixels.shape[1:]).copy_(torch.from_numpy(pixels))  # as readers lay them
+    images = Images("noise", laid, torch.from_numpy(labels), names)
     splits = Splits(images, None, images.part(slice(0, setting.batch)))
     return prepared(splits, recipe, Plan(recipe.data.batch), Placement(setting.device, channels_last=True))
 

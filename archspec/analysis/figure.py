@@ -10,19 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from archspec.runs.figure import (
-    COLOURS,
-    DPI,
-    FAINT,
-    FORMATS,
-    GRID,
-    SIZE,
-    WIDTH,
-    _fit,
-    _plain,
-    _style,
-)
-from archspec.weights.safetensors import staged
+from archspec.runs.canvas import COLOURS, FAINT, GRID, SIZE, WIDTH, fit, plain, save
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -74,7 +62,7 @@ def draw_responses(
             _grid(axes, "std")
         return figure
 
-    _write(make, path, title or "Layer responses")
+    save(make, path, title or "Layer responses")
 
 
 def draw_health(nets: Sequence[tuple[str, bool, Sequence[Health]]], path: Path, *, title: str = "") -> None:
@@ -100,7 +88,7 @@ def draw_health(nets: Sequence[tuple[str, bool, Sequence[Health]]], path: Path, 
             _logarithmic(row)
         return figure
 
-    _write(make, path, title or "Signals")
+    save(make, path, title or "Signals")
 
 
 _SIGNALS: tuple[tuple[str, Callable[[Signal], float], bool], ...] = (
@@ -137,7 +125,7 @@ def _panels(
 
     per_row = _columns(looks)
     key = ROW * -(-len(looks) // per_row) + 0.1
-    head = (TITLE if _plain(title) else 0.08) + key + (0.24 if columns > 1 or rows > 2 else 0.0)
+    head = (TITLE if plain(title) else 0.08) + key + (0.24 if columns > 1 or rows > 2 else 0.0)
     tall = head + rows * height + (rows - 1) * GAP + BOTTOM
     figure = Figure(figsize=(WIDTH, tall))
     FigureCanvasAgg(figure)
@@ -156,16 +144,16 @@ def _panels(
         ]
         for row in range(rows)
     ]
-    if _plain(title):
-        text = figure.text(LEFT / WIDTH, 1 - 0.24 / tall, _plain(title), size=SIZE + 1.5, weight="bold")
-        _fit(text, WIDTH - LEFT - 0.1)
-    _key(figure, looks, per_row, 1 - (TITLE if _plain(title) else 0.08) / tall)
+    if plain(title):
+        text = figure.text(LEFT / WIDTH, 1 - 0.24 / tall, plain(title), size=SIZE + 1.5, weight="bold")
+        fit(text, WIDTH - LEFT - 0.1)
+    _key(figure, looks, per_row, 1 - (TITLE if plain(title) else 0.08) / tall)
     return figure, panels
 
 
 def _columns(looks: Sequence[Shown]) -> int:
     """How many labels stand beside each other: as many as have room, and rows that are equally full."""
-    longest = max(len(_plain(look.label)) for look in looks)
+    longest = max(len(plain(look.label)) for look in looks)
     fitting = max(1, min(MOST_COLUMNS, int((WIDTH - LEFT - RIGHT) / (0.62 + 0.085 * longest))))
     return -(-len(looks) // -(-len(looks) // fitting))
 
@@ -178,7 +166,7 @@ def _key(figure: Figure, looks: Sequence[Shown], columns: int, top: float) -> No
     lines = [Line2D([], [], color=look.colour, linestyle=look.dashes, linewidth=LINE) for look in looks]
     legend = figure.legend(
         lines,
-        [_plain(look.label) or "-" for look in looks],
+        [plain(look.label) or "-" for look in looks],
         loc="upper left",
         bbox_to_anchor=(LEFT / WIDTH, top),
         borderaxespad=0,
@@ -190,7 +178,7 @@ def _key(figure: Figure, looks: Sequence[Shown], columns: int, top: float) -> No
         columnspacing=1.6,
     )
     for text in legend.get_texts():
-        _fit(text, (WIDTH - LEFT - RIGHT) / columns - 0.6)
+        fit(text, (WIDTH - LEFT - RIGHT) / columns - 0.6)
 
 
 def _line(axes: Axes, values: Sequence[float], look: Shown) -> None:
@@ -271,11 +259,3 @@ def _logarithmic(row: Sequence[Axes]) -> None:
 def _power(value: float) -> str:
     """`10⁻⁴`, in letters: nothing is set as mathematics."""
     return f"10{str(round(log10(value))).translate(_RAISED)}"
-
-
-def _write(make: Callable[[], Figure], path: Path, title: str) -> None:
-    kind = FORMATS[path.suffix.lower()]
-    with _style(), staged(path) as temporary:
-        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        metadata = {"Software": None} if kind == "png" else {**nothing, "Title": _plain(title)}
-        make().savefig(temporary, format=kind, dpi=DPI, metadata=metadata)

@@ -6,13 +6,11 @@ to follow. The same curves make the same bytes. Names are a stranger's text: not
 
 from __future__ import annotations
 
-import warnings
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from archspec.runs.canvas import COLOURS, FAINT, GRID, INK, SIZE, SMALL, WIDTH, fit, plain, save
 from archspec.runs.curves import NEAR, agreed
-from archspec.weights.safetensors import staged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,47 +19,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.text import Text
-    from matplotlib.typing import RcKeyType
 
     from archspec.runs.curves import Curve, Point
 
 Unit = Literal["iteration", "epoch"]
-FORMATS = {".svg": "svg", ".png": "png"}
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#7f6000", "#56b4e9", "#000000", "#e69f00")
-"""After Okabe and Ito: told apart by the colour-blind, too. The first ones are dark enough for text."""
 MOST_CURVES = 2 * len(COLOURS)
 MOST_POINTS = 1000
-INK, FAINT, GRID = "#222222", "#767676", "#e4e4e4"
-WIDTH, HEIGHT = 7.2, 4.2  # inches, as all that follows
+HEIGHT = 4.2  # inches, as all that follows
 LEFT, BOTTOM, TOP, GAP = 0.62, 0.56, 0.36, 0.14
 TITLE, MARKS = 0.32, 0.18
-SIZE, SMALL = 9.5, 8.0  # points
-DPI = 200
 _LINE = 1.35 * SIZE / 72  # the height of a label
 BOLD, THIN = 2.0, 0.9
 _MANY = 40
 _STEPS = (1, 2, 5, 10)
 _NICE = (1, 2, 5, 10, 20, 30, 40, 50, 60, 80, 100)
-_STYLE: dict[RcKeyType, Any] = {
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.labelsize": SIZE,
-    "axes.linewidth": 0.8,
-    "figure.dpi": DPI,  # texts are measured as they are drawn
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "Helvetica"],
-    "font.size": SIZE,
-    "path.simplify": False,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "archspec",
-    "text.color": INK,
-    "text.parse_math": False,
-    "text.usetex": False,
-    "xtick.color": INK,
-    "xtick.labelsize": SIZE - 0.5,
-    "ytick.color": INK,
-    "ytick.labelsize": SIZE - 0.5,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +47,7 @@ class Look:
 
 def draw(curves: Sequence[Curve], look: Look, path: Path) -> None:
     """Writes the figure, whole or not at all, as what the name ends with: one of `FORMATS`."""
-    kind = FORMATS[path.suffix.lower()]
-    with _style(), staged(path) as temporary:
-        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        metadata = (
-            {"Software": None}
-            if kind == "png"
-            else {**nothing, "Title": _plain(look.title) or "Training curves"}
-        )
-        _figure(curves, look).savefig(temporary, format=kind, dpi=DPI, metadata=metadata)
+    save(lambda: _figure(curves, look), path, plain(look.title) or "Training curves")
 
 
 def top(curves: Sequence[Curve]) -> float:
@@ -97,18 +60,6 @@ def top(curves: Sequence[Curve]) -> float:
         most.append(means[int(share * (len(means) - 1))])
     wanted = 100 * max(2.1 * max(ends), *most)
     return next((float(nice) for nice in _NICE if nice >= wanted), 100.0)
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    """Matplotlib as it comes, whatever files of this machine say, and then ours."""
-    import matplotlib as mpl
-
-    with mpl.rc_context(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from")  # a box is drawn
-        mpl.rcdefaults()
-        mpl.rcParams.update(_STYLE)
-        yield
 
 
 def _figure(curves: Sequence[Curve], look: Look) -> Figure:
@@ -128,17 +79,15 @@ def _figure(curves: Sequence[Curve], look: Look) -> Figure:
         _line(axes, curve.validation, scale, colour, style, bold=True)
     names = [figure.text(0, 0, "", color=_of(place)[0], va="center") for place in range(len(curves))]
     right = _named(names, curves, axes.get_ylim()[1])
-    title, bottom = (TITLE if _plain(look.title) else 0.0), BOTTOM + marked * MARKS
+    title, bottom = (TITLE if plain(look.title) else 0.0), BOTTOM + marked * MARKS
     width, height = WIDTH - LEFT - right, HEIGHT - bottom - TOP - title
     axes.set_position((LEFT / WIDTH, bottom / HEIGHT, width / WIDTH, height / HEIGHT))
     _place(axes, names, curves, scales)
     _drops(axes, curves, scales)
     _key(axes, curves, bold_train=bold_train)
     if title:
-        text = figure.text(
-            LEFT / WIDTH, 1 - 0.24 / HEIGHT, _plain(look.title), size=SIZE + 1.5, weight="bold"
-        )
-        _fit(text, WIDTH - LEFT - 0.1)
+        text = figure.text(LEFT / WIDTH, 1 - 0.24 / HEIGHT, plain(look.title), size=SIZE + 1.5, weight="bold")
+        fit(text, WIDTH - LEFT - 0.1)
     return figure
 
 
@@ -220,7 +169,7 @@ def _named(names: Sequence[Text], curves: Sequence[Curve], highest: float) -> fl
         percent = 100 * _last(curve).mean
         error = f"\N{EN SPACE}{'↑ ' if percent > highest else ''}{percent:.{1 if percent >= 10 else 2}f} %"
         text.set_text(curve.label + error)
-        widths.append(_fit(text, 0.36 * WIDTH, error))
+        widths.append(fit(text, 0.36 * WIDTH, error))
     return max(widths) + 2 * GAP
 
 
@@ -339,28 +288,6 @@ def _key(axes: Axes, curves: Sequence[Curve], *, bold_train: bool) -> None:
         handlelength=1.8,
         columnspacing=1.6,
     )
-
-
-def _fit(text: Text, inches: float, tail: str = "") -> float:
-    """Leaves out the middle of a text that is too wide, but not its tail. Returns how wide it is, in inches."""
-    whole = text.get_text().removesuffix(tail)
-    width, kept = _width(text), len(whole)
-    while width > inches and kept > 2:
-        kept = min(kept - 1, max(2, int(kept * inches / width)))
-        text.set_text(f"{whole[: kept - kept // 2]}…{whole[-(kept // 2) :]}{tail}")
-        width = _width(text)
-    return width
-
-
-def _width(text: Text) -> float:
-    figure = text.get_figure()
-    assert figure is not None, "texts are made by their figure"
-    return float(text.get_window_extent().width / figure.dpi)
-
-
-def _plain(text: str) -> str:
-    """One line that can be drawn and written into XML, of what is too long only the beginning."""
-    return "".join(char if char.isprintable() else " " for char in text[:500]).strip()
 
 
 def _lines(curves: Sequence[Curve]) -> Iterator[Sequence[Point]]:

@@ -63,7 +63,7 @@ def _parts(report: Report) -> Iterator[str]:
 
 _RULE = (
     "An error lies above another where the mean over the seeds does, by more than twice the standard error of the "
-    "difference; with single seeds, by anything."
+    "difference; with single seeds, by anything. What lies within that is not shown."
 )
 
 

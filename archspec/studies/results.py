@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from archspec.studies.plan import Plan, Planned
     from archspec.studies.state import State
 
-Verdict = Literal["holds", "does not hold", "is not known"]
+Verdict = Literal["holds", "does not hold", "is not shown", "is not known"]
 SURE = 2.0
 """Standard errors of a difference, beyond which a mean lies above another."""
 
@@ -100,7 +100,7 @@ def _held(plan: Plan, claim: Claim, one: Outcome, other: Outcome) -> Held:
     difference = fmean(here) - fmean(there)
     error = _standard_error(here, there)
     above, below = difference > SURE * error, -difference > SURE * error
-    true = {"above": above, "not above": not above, "below": below, "not below": not below}[claim.relation]
+    verdict = _verdict(claim.relation, above=above, below=below)
     words = (
         f"{one.run.label} {said(here)}, {other.run.label} {said(there)}: "
         f"{abs(100 * difference):.2f} points {'higher' if difference > 0 else 'lower'}"
@@ -113,7 +113,16 @@ def _held(plan: Plan, claim: Claim, one: Outcome, other: Outcome) -> Held:
         words += ", of single seeds, so that chance is not ruled out"
     missing = 2 * plan.seeds - len(here) - len(there)
     words += f"; {missing} of {2 * plan.seeds} runs are missing" if missing else ""
-    return Held(claim, "holds" if true else "does not hold", words)
+    return Held(claim, verdict, words)
+
+
+def _verdict(relation: str, *, above: bool, below: bool) -> Verdict:
+    """What lies within chance neither shows a difference nor its opposite."""
+    if relation.startswith("not "):
+        return "does not hold" if (above if relation == "not above" else below) else "holds"
+    if above or below:
+        return "holds" if above == (relation == "above") else "does not hold"
+    return "is not shown"
 
 
 def said(values: Sequence[float]) -> str:

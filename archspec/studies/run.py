@@ -161,7 +161,7 @@ def stoppable() -> Iterator[None]:
     """Between runs, SIGTERM and Ctrl-C raise `Stopped`; within one, the training has its own way to stop."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
-        raise Stopped("stopped between two runs")
+        raise Stopped("stopped")
 
     numbers: Sequence[int] = (signal.SIGTERM, signal.SIGINT)
     before = {number: signal.signal(number, stop) for number in numbers}

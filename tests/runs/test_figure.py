@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from archspec.runs.canvas import COLOURS
 from archspec.runs.curves import read_curves
-from archspec.runs.figure import _LINE, COLOURS, MOST_CURVES, MOST_POINTS, Look, _spread, _thinned, draw, top
+from archspec.runs.figure import _LINE, MOST_CURVES, MOST_POINTS, Look, _spread, _thinned, draw, top
 from tests.runs import synthetic
 
 if TYPE_CHECKING:

@@ -145,7 +145,8 @@ def test_it_says_what_is_missing(tmp_path: Path) -> None:
         ("above", (0.10, 0.11), (0.02, 0.03), "holds"),
         ("not above", (0.10, 0.11), (0.02, 0.03), "does not hold"),
         ("below", (0.02, 0.03), (0.10, 0.11), "holds"),
-        ("above", (0.10, 0.20), (0.09, 0.19), "does not hold"),
+        ("below", (0.10, 0.11), (0.02, 0.03), "does not hold"),
+        ("above", (0.10, 0.20), (0.09, 0.19), "is not shown"),
         ("not above", (0.0, 0.0), (0.0, 0.0), "holds"),
     ],
 )

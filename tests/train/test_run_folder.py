@@ -154,7 +154,7 @@ def test_a_run_of_something_else_does_not_go_on(whole: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_stops_the_run_with_what_was_good(tmp_path: Path) -> None:
-    of = ("optimiser.lr=1e30", "schedule.kind=constant", "optimiser.momentum=0.0")
+    of = ("optimiser.lr=1000.0", "schedule.kind=constant")
     with pytest.raises(Diverged):
         run(job(tmp_path, *of))
     assert not list(tmp_path.glob("checkpoints/*"))

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
 from archspec.errors import file_error
-from archspec_cli.loading import load
+from archspec_cli.loading import load, sought
 from archspec_cli.output import emit_json, fail, progress, say, table, tell
 from archspec_cli.reports import sanitize
 
@@ -65,7 +65,7 @@ def run(
         fail(str(error))
     asked = field.Asked(architecture, protocol, preprocessing)
     entered = [field.contender(path, asked, say) for path in checkpoints]
-    source = _source(data or field.data_name(entered[0]), data_root, entered[0])
+    source = sought(data or field.data_name(entered[0]), data_root, entered[0])
     try:
         view, full = field.common_view(
             field.Look(crops, (crop, crop) if crop else None, sides, flip), entered
@@ -113,16 +113,6 @@ def _sides(text: str | None) -> tuple[int, ...] | None:
     if len(numbers) > MOST_SIDES:
         fail(f"{len(numbers)} sizes are too many", f"at most {MOST_SIDES}")
     return tuple(numbers)
-
-
-def _source(name: str | None, root: Path | None, first: Contender) -> Source:
-    from archspec.data.find import NAMES, find
-    from archspec.weights.match import classes
-
-    if name is None:
-        fail("no data set is named", f"--data takes {', '.join(NAMES)}")
-    channels, height, width = first.architecture.input_shape
-    return find(name, root, shape=(channels, height, width), classes=classes(first.architecture))
 
 
 def _part(part: Set | None, split: Split, source: Source) -> Set:

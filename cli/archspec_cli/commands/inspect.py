@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from archspec_cli.commands.responses import check_figure, left_out, shown, sought
-from archspec_cli.loading import load
+from archspec_cli.commands.responses import check_figure, left_out, shown
+from archspec_cli.loading import load, sought
 from archspec_cli.output import emit_json, fail, say, steps, table, tell
 from archspec_cli.reports import sanitize
 

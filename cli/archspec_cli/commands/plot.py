@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from archspec.runs.canvas import FORMATS
 from archspec.runs.curves import read_curves
-from archspec.runs.figure import FORMATS, MOST_CURVES, Look, draw
+from archspec.runs.figure import MOST_CURVES, Look, draw
 from archspec_cli.output import emit_json, fail, say, tell
 
 if TYPE_CHECKING:

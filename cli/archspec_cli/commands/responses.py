@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from archspec.errors import file_error
-from archspec_cli.loading import load
+from archspec_cli.loading import load, sought
 from archspec_cli.output import emit_json, fail, progress, say, table, tell
 
 if TYPE_CHECKING:
@@ -83,17 +83,6 @@ def check_figure(output: Path | None, count: int) -> None:
 
     if count > MOST_CURVES:
         fail(f"{count} networks are too many to tell apart", f"at most {MOST_CURVES} fit into a figure")
-
-
-def sought(name: str | None, root: Path | None, first: Contender) -> Source:
-    """The set that is named, for a network's input."""
-    from archspec.data.find import NAMES, find
-    from archspec.weights.match import classes
-
-    if name is None:
-        fail("no data set is named", f"--data takes {', '.join(NAMES)}")
-    channels, height, width = first.architecture.input_shape
-    return find(name, root, shape=(channels, height, width), classes=classes(first.architecture))
 
 
 def _measured(

@@ -8,7 +8,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from archspec.errors import file_error
 from archspec.recipes.load import load_recipe, recipe_names
 from archspec_cli.loading import load
 from archspec_cli.output import emit_json, fail, say, settings, tell
@@ -78,13 +77,14 @@ def run(spec: str | None, asked: Asked, changes: list[str] | None, recipe_change
     recipe = _recipe(asked, recipe_changes)
     name, told = (spec, changes or []) if spec is not None else (DIGITS[0], [*DIGITS[1], *(changes or [])])
     splits, place = _data(recipe, asked, load(name, told))
-    architecture = _architecture(name, told, splits, recipe.recipe.augment.crop)
     from archspec.train.evaluate import device_named
+    from archspec.train.fitting import fitted
     from archspec.train.loop import Diverged, Terms
     from archspec.train.memory import OutOfMemoryError, TooLarge
     from archspec.train.run import Job, Stopped
     from archspec.train.topology import joined
 
+    architecture = fitted(name, told, splits, recipe.recipe)
     try:
         wanted = device_named(asked.device)
     except ValueError as error:
@@ -167,26 +167,6 @@ def _data(recipe: LoadedRecipe, asked: Asked, network: Architecture) -> tuple[Sp
         say=say,
     )
     return source.read(), source.place
-
-
-def _architecture(name: str, told: Sequence[str], splits: Splits, crop: int | None) -> Architecture:
-    """The spec with the input of the images, or of their crops; what it tells apart has to be what they show."""
-    from archspec.data.sets import Images
-
-    train = splits.train
-    if isinstance(train, Images):
-        channels, height, width = train.shape
-        told = [*told, f"input.channels={channels}", f"input.size=[{height}, {width}]"]
-    elif crop is not None:
-        told = [*told, f"input.channels={train.channels}", f"input.size=[{crop}, {crop}]"]
-    architecture = load(name, list(told))
-    classes, wanted = architecture.measure.output[0], len(train.classes)
-    if classes != wanted:
-        message = f"the network tells {classes:,} classes apart, and {train.name} has {wanted:,}"
-        raise file_error(
-            name, "AS541", message, hint=f"--set 'head.layers=[{{pool=\"average\"}}, {{linear={wanted}}}]'"
-        )
-    return architecture
 
 
 def _dated(architecture: Architecture, splits: Splits) -> Path:

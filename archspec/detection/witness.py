@@ -1,0 +1,87 @@
+"""Three independent counters of one detector: the graph's integers, fvcore, and torch's own flop counter.
+
+What fvcore and torch are told, and why, stands in `archspec/audit/witness.py`: convolutions and linear layers alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from archspec.detection.counts import counted, largest
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from archspec.detection.load import LoadedDetector
+    from archspec.ir.operation import Shape
+
+WitnessName = Literal["graph", "fvcore", "torch"]
+WITNESSES: tuple[WitnessName, ...] = ("graph", "fvcore", "torch")
+
+
+class Testimony(NamedTuple):
+    """What one witness counted: all weights, and multiply-adds of an image and of a region."""
+
+    parameters: int
+    per_image: int
+    per_region: int
+
+
+def hear(
+    loaded: LoadedDetector, witness: WitnessName, size: tuple[int, int] | None = None
+) -> Testimony:
+    """One witness's counts of a detector, for an image of `(height, width)`. fvcore computes it on the CPU."""
+    return {"graph": _graph, "fvcore": _fvcore, "torch": _torch}[witness](loaded, size or largest(loaded))
+
+
+def _graph(loaded: LoadedDetector, size: tuple[int, int]) -> Testimony:
+    counts = counted(loaded, size)
+    return Testimony(counts.parameters, counts.per_image, counts.per_region)
+
+
+def _fvcore(loaded: LoadedDetector, size: tuple[int, int]) -> Testimony:
+    import warnings
+
+    import torch
+
+    from archspec.detection.build import detector
+
+    module = detector(loaded, init=False).eval()
+    with warnings.catch_warnings():
+        # fvcore leans on interfaces that torch deprecates; that is fvcore's to mend
+        warnings.simplefilter("ignore")
+        from fvcore.nn import FlopCountAnalysis, parameter_count
+
+        counts = []
+        for part, shape in _halves(module, loaded, size):
+            analysis = FlopCountAnalysis(part, torch.zeros(1, *shape))
+            analysis.unsupported_ops_warnings(enabled=False).uncalled_modules_warnings(enabled=False)
+            operators = analysis.by_operator()
+            counts.append(int(operators["conv"] + operators["linear"] + operators["addmm"]))
+        return Testimony(parameter_count(module)[""], *counts)
+
+
+def _torch(loaded: LoadedDetector, size: tuple[int, int]) -> Testimony:
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from archspec.detection.build import detector
+
+    with torch.device("meta"):
+        module = detector(loaded, init=False).eval()
+    counts = []
+    for part, shape in _halves(module, loaded, size):
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            part(torch.empty(1, *shape, device="meta"))
+        counts.append(counter.get_total_flops() // 2)
+    return Testimony(sum(each.numel() for each in module.parameters()), *counts)
+
+
+def _halves(
+    module: nn.Module, loaded: LoadedDetector, size: tuple[int, int]
+) -> tuple[tuple[nn.Module, Shape], tuple[nn.Module, Shape]]:
+    """What is run for an image and what is run for a region, each with the shape of its input."""
+    from archspec.detection.modules import PerImage, PerRegion
+
+    parts = loaded.parts
+    return (PerImage(module), (parts.image_channels, *size)), (PerRegion(module), parts.region_shape)
