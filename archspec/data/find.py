@@ -153,5 +153,5 @@ def _missing(name: str, known: Known, root: Path | None) -> FileError:
         else f"{known.fetch}, in {where[0]} or where --data-root or ${VARIABLE} says"
     )
     if name in download.SETS:
-        hint += "; or let it be downloaded with --download"
+        hint += "; or archspec train --download fetches it"
     return file_error(root or name, "AS531", message, hint=hint)

@@ -36,7 +36,9 @@ def _image(detector: Detector) -> Iterator[Problem]:
     image = detector.image
     if max(image.shorter) > image.longest:
         notes = (Note(("detector", "image", "longest"), f"the longer side is at most {image.longest}"),)
-        yield _wrong(f"a shorter side of {max(image.shorter)} never comes about", "image", "shorter", notes=notes)
+        yield _wrong(
+            f"a shorter side of {max(image.shorter)} never comes about", "image", "shorter", notes=notes
+        )
     if len(image.mean) != len(image.std):
         counts = f"{len(image.mean)} and {len(image.std)} are given"
         yield _wrong(f"there are a mean and a std for each channel: {counts}", "image", "std")

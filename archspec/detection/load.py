@@ -184,5 +184,7 @@ def _placed(error: SpecError, detector: Detector) -> Problem:
     first = error.diagnostics[0]
     for place, setting in enumerate(detector.set):
         if first.span.file == f"--set {setting}":
-            return Problem(first.code, f"{first.message} (in {setting})", ("detector", "set", place), first.hint)
+            return Problem(
+                first.code, f"{first.message} (in {setting})", ("detector", "set", place), first.hint
+            )
     return Problem("AS571", f"the backbone cannot be had: {concise(first)}", _BACKBONE, first.hint)

@@ -114,15 +114,15 @@ class Anchors(Model):
 class Proposals(Model):
     """The region proposal network: a 3x3 convolution, and for each anchor a score and four offsets."""
 
-    width: Annotated[int, Field(ge=1, le=65_536)] = Field(
-        512, description="Channels of its 3x3 convolution."
-    )
+    width: Annotated[int, Field(ge=1, le=65_536)] = Field(512, description="Channels of its 3x3 convolution.")
     before_train: Boxes = Field(12_000, description="Boxes of an image kept before NMS, in training.")
     before_test: Boxes = Field(6000, description="The same, in a test.")
     keep_train: Boxes = Field(2000, description="Boxes of an image kept after NMS, in training.")
     keep_test: Boxes = Field(300, description="The same, in a test.")
     nms: Overlap = Field(0.7, description="Overlap (IoU) above which the lower score goes.")
-    foreground: Share = Field(0.7, description="Overlap from which an anchor is an object; so is each object's best.")
+    foreground: Share = Field(
+        0.7, description="Overlap from which an anchor is an object; so is each object's best."
+    )
     background: Share = Field(0.3, description="Overlap below which an anchor is background.")
     sampled: Boxes = Field(256, description="Anchors of an image that a training step's loss is of.")
     positive: Share = Field(0.5, description="Share of objects among them at most.")
@@ -165,8 +165,8 @@ class Detector(Model):
     backbone: Reference = Field(
         description="The network: a spec that ships, by name, or a .toml file beside this one."
     )
-    set: Annotated[tuple[Annotated[str, StringConstraints(max_length=400)], ...], Field(max_length=64)] = Field(
-        (), strict=False, description="Changes to that spec, as `--set` takes them: `KEY=VALUE`."
+    set: Annotated[tuple[Annotated[str, StringConstraints(max_length=400)], ...], Field(max_length=64)] = (
+        Field((), strict=False, description="Changes to that spec, as `--set` takes them: `KEY=VALUE`.")
     )
     cut: StageName = Field(
         description="The last stage that is shared; pools at its end give way to the pooling of regions."
@@ -185,7 +185,9 @@ class Detector(Model):
     proposals: Proposals = Field(
         default_factory=Proposals.model_construct, description="The region proposal network."
     )
-    regions: Regions = Field(default_factory=Regions.model_construct, description="What is run for each proposal.")
+    regions: Regions = Field(
+        default_factory=Regions.model_construct, description="What is run for each proposal."
+    )
     detections: Detections = Field(default_factory=Detections.model_construct, description="What comes out.")
 
     @property

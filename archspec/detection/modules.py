@@ -57,7 +57,9 @@ class RegionDetector(GeneralizedRCNN):  # type: ignore[misc]
     Images are `(C, H, W)` from 0 to 1, of any size; targets have `boxes` (x1, y1, x2, y2 in pixels) and `labels`.
     """
 
-    def __init__(self, parts: Mapping[str, nn.Module], labels: tuple[str, ...], fixed: Iterable[nn.Module]) -> None:
+    def __init__(
+        self, parts: Mapping[str, nn.Module], labels: tuple[str, ...], fixed: Iterable[nn.Module]
+    ) -> None:
         super().__init__(**parts)
         self.labels = ("background", *labels)
         self._fixed = tuple(fixed)  # a tuple registers nothing: they are the network's own modules

@@ -79,7 +79,9 @@ def divided(architecture: Architecture, cut: str, cells: int) -> Parts:
         end -= 1
     last = max((place for place, leaf in enumerate(leaves) if _linear(leaf)), default=-1)
     if last < start:
-        raise _refused(f"{architecture.name} has no linear layer behind {cut}, whose place a detector's takes")
+        raise _refused(
+            f"{architecture.name} has no linear layer behind {cut}, whose place a detector's takes"
+        )
     if not end:
         raise _refused(f"{cut} is pools alone")
     shared = _graph("shared", leaves[:end], {INPUT: INPUT})

@@ -27,9 +27,7 @@ class Testimony(NamedTuple):
     per_region: int
 
 
-def hear(
-    loaded: LoadedDetector, witness: WitnessName, size: tuple[int, int] | None = None
-) -> Testimony:
+def hear(loaded: LoadedDetector, witness: WitnessName, size: tuple[int, int] | None = None) -> Testimony:
     """One witness's counts of a detector, for an image of `(height, width)`. fvcore computes it on the CPU."""
     return {"graph": _graph, "fvcore": _fvcore, "torch": _torch}[witness](loaded, size or largest(loaded))
 

@@ -71,8 +71,15 @@ class Metrics:
         return damaged
 
     def sync(self) -> None:
-        """Makes what was added last through a loss of power: before a checkpoint says that it happened."""
-        os.fsync(self._file.fileno())
+        """Makes what was added last through a loss of power: before a checkpoint says that it happened.
+
+        Raises `FileError` (AS551).
+        """
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            message = f"records could not be written: {error.strerror or error}"
+            raise file_error(self.path, "AS551", message) from error
 
     def close(self) -> None:
         """Closes the file. More than once does no harm."""

@@ -151,7 +151,9 @@ def model_weights(path: Path, say: Callable[[str], None] = lambda _: None) -> Pa
         return candidate / MODEL
     if passed:
         raise _none_sound(folder, passed)
-    raise file_error(path, "AS552", "the folder holds no checkpoint")
+    seeds = sorted(each.name for each in path.glob("seed-*"))
+    hint = f"it holds the runs of several seeds: name one, {path / seeds[0]}" if seeds else ""
+    raise file_error(path, "AS552", "the folder holds no checkpoint", hint=hint)
 
 
 def _name(step: int) -> str:

@@ -137,11 +137,14 @@ def put(target: Tensor, value: Tensor) -> None:
 
 
 @torch.no_grad()
-def spread_state(optimiser: torch.optim.Optimizer) -> None:
-    """Lays the state that an optimiser has read from whole tensors as its parameters lie, in parts or not.
+def load_state(optimiser: torch.optim.Optimizer, told: dict[str, Any]) -> None:
+    """Gives an optimiser the whole tensors of a checkpoint, laid as its parameters lie, in parts or not.
 
-    Fused optimisers go through both side by side and look at no stride, and FSDP's lie row by row.
+    Fused optimisers go through both side by side and look at no stride, and FSDP's lie row by row. Whether this one
+    is fused is its own affair: torch would take over what the checkpoint's was.
     """
+    groups = [{**group, "fused": optimiser.defaults["fused"]} for group in told["param_groups"]]
+    optimiser.load_state_dict({**told, "param_groups": groups})
     for parameter, state in optimiser.state.items():
         for name, value in state.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape:

@@ -22,9 +22,9 @@ from archspec.train.final import tested
 from archspec.train.lock import locked
 from archspec.train.loop import Diverged, Progress, Terms, Trainer
 from archspec.train.memory import keep_large_blocks
-from archspec.train.parallel import put, spread_state, whole
+from archspec.train.parallel import load_state, put, whole
 from archspec.train.record import run_record, weights_stamp
-from archspec.train.scores import Tally
+from archspec.train.scores import Tally, Untestable
 from archspec.weights.safetensors import staged
 
 if TYPE_CHECKING:
@@ -219,10 +219,17 @@ class _Run:
                     break
                 tally.add(self.trainer.network(batch.images), batch.labels)
             else:
-                return tally.over(self.topology.summed).read()
+                return self.read(tally)
         # the network is the trained one again; the epoch is validated when the run goes on
         self.store()
         raise Stopped(self.trainer.progress.step)
+
+    def read(self, tally: Tally) -> Scores:
+        """What all ranks counted. Raises `Diverged` where the last steps left weights that are no numbers."""
+        try:
+            return tally.over(self.topology.summed).read()
+        except Untestable as error:
+            raise Diverged(self.trainer.progress.step) from error
 
     def store(self) -> None:
         """A checkpoint of the run as it stands, if it has none. All ranks gather, the first one writes."""
@@ -294,8 +301,7 @@ class _Run:
         for name, target in trainer.network.state_dict().items():
             put(target, snapshot.model[name])
         trainer.averages.restore(snapshot.extra)
-        trainer.optimiser.load_state_dict(snapshot.optimizer)
-        spread_state(trainer.optimiser)
+        load_state(trainer.optimiser, snapshot.optimizer)
         trainer.scaler.load_state_dict(snapshot.state["scaler"])
         for name, sums in trainer.sums.items():
             sums.restore(snapshot.extra[f"sums.{name}"])
@@ -353,6 +359,8 @@ class _Run:
 
 def _put_json(path: Path, document: dict[str, Any]) -> None:
     try:
+        for left in path.parent.glob(f".{path.name}.*"):  # of a run that was killed while it wrote the file
+            left.unlink(missing_ok=True)
         with staged(path) as temporary:
             temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     except OSError as error:

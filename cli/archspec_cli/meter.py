@@ -31,11 +31,14 @@ class Meter:
         if sys.stderr.isatty() and not settings.quiet:
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+            from rich.table import Column
 
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-            self.bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            # what is told comes last, for a narrow terminal cuts it
+            told = TextColumn("{task.fields[told]}", markup=False, table_column=Column(ratio=1, no_wrap=True))
+            columns = (TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), told)
+            self.bar = Progress(*columns, console=Console(stderr=True), transient=True, expand=True)
             self.bar.start()
-            self.task = self.bar.add_task(self.label, total=None)
+            self.task = self.bar.add_task(self.label, total=None, told="")
         return self
 
     def __exit__(
@@ -66,14 +69,15 @@ class Meter:
         seconds = max(look["seconds"], 1e-9)
         text = (
             f"loss {look['loss']:.4f}, training error {look['train_error']:.2%}, lr {shown(look['lr'])}, "
-            f"{look['images'] / seconds:,.0f} images/s, {look['waited'] / seconds:.0%} waiting for data, "
-            f"{duration(left)} left"
+            f"{look['images'] / seconds:,.0f} images/s, {look['waited'] / seconds:.0%} waiting for data"
         )
         if self.bar is not None:
-            self.bar.update(self.task, completed=step, total=self.total, description=f"{self.label}: {text}")
+            told = "; ".join(filter(None, [f"{duration(left)} left", self.epoch, text]))
+            self.bar.update(self.task, completed=step, total=self.total, told=told)
         elif time.monotonic() - self.said > _SECONDS or step == self.total:
             self.said = time.monotonic()
-            say(f"step {step:,} of {self.total:,}: {text}" + (f"; {self.epoch}" if self.epoch else ""))
+            epoch = f"; {self.epoch}" if self.epoch else ""
+            say(f"step {step:,} of {self.total:,}: {text}, {duration(left)} left{epoch}")
 
 
 def duration(seconds: float) -> str:
