@@ -160,7 +160,8 @@ def overlaps(first: Floats, second: Floats) -> Floats:
     shared = (high - low).clip(0).prod(axis=2)
     areas = [(each[:, 2:] - each[:, :2]).clip(0).prod(axis=1) for each in (first, second)]
     union = areas[0][:, None] + areas[1][None, :] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=shared > 0)
+    shares: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=shared > 0)
+    return shares
 
 
 def _ap(right: NDArray[Any], wrong: NDArray[Any], objects: int, year: Year) -> float:

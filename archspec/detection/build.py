@@ -83,7 +83,7 @@ def _proposals(loaded: LoadedDetector, *, init: bool) -> nn.Module:
     told, anchors = loaded.detector.proposals, loaded.detector.anchors
     generator = AnchorGenerator((anchors.sizes,), (anchors.ratios,))
     head = ProposalHead(loaded.parts.channels, told.width, len(anchors.sizes) * len(anchors.ratios))
-    for layer in head.children() if init else ():
+    for layer in (head.conv, head.cls_logits, head.bbox_pred) if init else ():
         _drawn(layer, 0.01)
     proposals: nn.Module = RegionProposalNetwork(
         generator,
@@ -99,12 +99,13 @@ def _proposals(loaded: LoadedDetector, *, init: bool) -> nn.Module:
     return proposals
 
 
-def _drawn(layer: nn.Module, std: float) -> None:
+def _drawn(layer: nn.Conv2d | nn.Linear, std: float) -> None:
     """Normal weights and no bias, as Fast R-CNN's new layers have them (Girshick 2015, 2.3; Ren et al. 2015, 3.1.3)."""
     from torch import nn
 
     nn.init.normal_(layer.weight, std=std)
-    nn.init.zeros_(layer.bias)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
 
 
 def _fill(network: nn.Module, loaded: LoadedDetector, weights: Weights) -> None:
@@ -147,7 +148,8 @@ def _frozen(loaded: LoadedDetector, shared: nn.Module, region: nn.Module) -> lis
     for module in still:
         module.requires_grad_(requires_grad=False)
     held = [shared, region] if told.batch_norm != "trained" else still
-    norms = [each for module in held for each in module.modules() if isinstance(each, nn.BatchNorm2d)]
+    modules = (each for module in held for each in module.modules())
+    norms: list[nn.Module] = [each for each in modules if isinstance(each, nn.BatchNorm2d)]
     for norm in norms if told.batch_norm == "frozen" else ():
         norm.requires_grad_(requires_grad=False)
     return norms

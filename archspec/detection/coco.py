@@ -180,19 +180,16 @@ class _Reader:
         return found
 
     def _image(self, place: str, entry: Any) -> tuple[str, tuple[int, int]] | None:
-        if not isinstance(entry, dict) or not _whole(entry.get("id")):
-            return self.wrong(place, "a whole id is needed")
-        name, height, width = (entry.get(key) for key in ("file_name", "height", "width"))
-        if not _named(name) or not _within(name):
-            return self.wrong(place, "file_name is a path within the folder of pictures")
-        file = self.pictures / name
-        if not os.path.isfile(file):
-            return self.problems.add(
-                file, f"the picture is not there, and {place} of {self.file.name} names it"
-            )
-        if not _whole(height) or not _whole(width) or not sensible((height, width)):
-            return self.wrong(place, "height and width are whole numbers that a picture can have")
-        return name, (height, width)
+        wrong = _wrong_image(entry)
+        if wrong:
+            self.wrong(place, wrong)
+            return None
+        name: str = entry["file_name"]
+        if not os.path.isfile(self.pictures / name):
+            message = f"the picture is not there, and {place} of {self.file.name} names it"
+            self.problems.add(self.pictures / name, message)
+            return None
+        return name, (entry["height"], entry["width"])
 
     def annotations(
         self, entries: list[Any], images: dict[int, Any], labels: dict[int, int]
@@ -215,6 +212,18 @@ class _Reader:
             )
             found.setdefault(entry["image_id"], []).append(row)
         return found
+
+
+def _wrong_image(entry: Any) -> str:
+    """What is wrong with an image; nothing if it is sound."""
+    if not isinstance(entry, dict) or not _whole(entry.get("id")):
+        return "a whole id is needed"
+    name, height, width = (entry.get(key) for key in ("file_name", "height", "width"))
+    if not _named(name) or not _within(str(name)):
+        return "file_name is a path within the folder of pictures"
+    if not _whole(height) or not _whole(width) or not sensible((height or 0, width or 0)):
+        return "height and width are whole numbers that a picture can have"
+    return ""
 
 
 def _wrong(entry: Any, images: dict[int, Any], labels: dict[int, int]) -> str:

@@ -1,7 +1,7 @@
 """The language of detectors as frozen Pydantic models. Every key is listed here; every other key is an error.
 
-A detector file says how Faster R-CNN (Ren et al. 2015) is built around a network of the compiler's. How it is trained is
-a recipe's matter; what a step samples from one image is said here, because torchvision's parts hold it.
+A detector file says how Faster R-CNN (Ren et al. 2015) is built around a network of the compiler's. How it is trained
+is a recipe's matter; what a step samples from one image is said here, because torchvision's parts hold it.
 """
 
 from __future__ import annotations

@@ -36,7 +36,10 @@ class RegionPool(nn.Module):
         self.kind, self.size, self.stride, self.points = kind, size, stride, points
 
     def forward(
-        self, maps: Mapping[str, Tensor], boxes: list[Tensor], image_shapes: Sequence[tuple[int, int]]
+        self,
+        maps: Mapping[str, Tensor],
+        boxes: list[Tensor],
+        image_shapes: Sequence[tuple[int, int]],  # noqa: ARG002 - torchvision's parts give it
     ) -> Tensor:
         """`(N, C, H, W)` and N times `(R, 4)` to `(sum of R, C, size, size)`."""
         (shared,) = maps.values()

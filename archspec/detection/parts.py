@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from archspec.architecture import Architecture
     from archspec.errors import Loc
+    from archspec.ir.graph import Body
     from archspec.ir.operation import Shape
 
 _POOLS = (ops.MaxPool2d, ops.AvgPool2d, ops.AdaptiveAvgPool2d)
@@ -155,7 +156,7 @@ def _graph(name: str, leaves: Sequence[_Leaf], known: Mapping[str, str]) -> Grap
     return Graph(name, "network", tuple(nodes))
 
 
-def _body(top: Node, members: Sequence[_Leaf]) -> object:
+def _body(top: Node, members: Sequence[_Leaf]) -> Body:
     """A node's body, with those layers of a chain alone that are among the members."""
     inner = [leaf.inner for leaf in members if leaf.inner is not None]
     if not inner or len(inner) == len(_chain(top)):

@@ -101,7 +101,8 @@ def scaled_boxes(boxes: Floats, was: tuple[int, int], now: tuple[int, int]) -> F
     import numpy as np
 
     down, right = now[0] / was[0], now[1] / was[1]
-    return boxes * np.array([right, down, right, down])
+    scaled: Floats = boxes * np.array([right, down, right, down])
+    return scaled
 
 
 def mirrored_boxes(boxes: Floats, width: int) -> Floats:

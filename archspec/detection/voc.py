@@ -116,7 +116,7 @@ def _names(folder: Path, split: str) -> list[str]:
         hint = f"there are {', '.join(there[:10])}" if there else FETCH
         raise file_error(file, "AS531", "there is no list of this split", hint=hint)
     lines = content(file, _MOST_LIST).decode("utf-8", "replace").splitlines()
-    names = {}
+    names: dict[str, int] = {}
     for number, line in enumerate(lines, 1):
         for name in line.split()[:1]:
             if not _NAME.fullmatch(name):
@@ -151,8 +151,8 @@ class _Reader:
         try:
             root = parsed(content(file, _MOST_XML))
         except FileError as error:
-            for each in error.diagnostics:
-                self.problems.add(file, each.message)
+            for problem in error.diagnostics:
+                self.problems.add(file, problem.message)
             return
         except Broken as error:
             self.problems.add(file, str(error), error.line)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from archspec.detection.load import LoadedDetector
+    from archspec.detection.modules import RegionDetector
     from archspec.ir.operation import Shape
 
 WitnessName = Literal["graph", "fvcore", "torch"]
@@ -76,7 +77,7 @@ def _torch(loaded: LoadedDetector, size: tuple[int, int]) -> Testimony:
 
 
 def _halves(
-    module: nn.Module, loaded: LoadedDetector, size: tuple[int, int]
+    module: RegionDetector, loaded: LoadedDetector, size: tuple[int, int]
 ) -> tuple[tuple[nn.Module, Shape], tuple[nn.Module, Shape]]:
     """What is run for an image and what is run for a region, each with the shape of its input."""
     from archspec.detection.modules import PerImage, PerRegion

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from archspec.errors import file_error
 from archspec.recipes.load import load_recipe
 from archspec.studies.grid import Said
 from archspec.studies.planning import recipe_file, spec_file
@@ -75,13 +74,13 @@ def run_here(plan: Plan, out: Path, terms: Terms, hears: Hears) -> None:
             return
         device = device_named(terms.device)
         splits, place = read_data(plan, terms)
-        networks = fitted(plan, terms, splits)
+        of_runs = networks(plan, terms, splits)
         for each in to_do:
             recipe = load_recipe(
                 recipe_file(terms.folder, Said(each.run.recipe, ())), each.run.recipe_settings
             )
             job = Job(
-                networks[each.run.label],
+                of_runs[each.run.label],
                 recipe,
                 splits,
                 each.folder,
@@ -122,30 +121,17 @@ def read_data(plan: Plan, terms: Terms) -> tuple[Splits, str]:
     return source.read(), source.place
 
 
-def fitted(plan: Plan, terms: Terms, splits: Splits) -> dict[str, Architecture]:
+def networks(plan: Plan, terms: Terms, splits: Splits) -> dict[str, Architecture]:
     """The network of every run, for these images. Raises `FileError`, `SpecError`."""
     return {run.label: network(run, terms.folder, splits) for run in plan.runs}
 
 
 def network(run: Planned, folder: Path, splits: Splits) -> Architecture:
-    """The spec with the input of the images; what it tells apart has to be what they show. Raises `FileError`."""
-    from archspec.api import load
-    from archspec.data.sets import Images
+    """The spec of a run with the input of the images. Raises `FileError`, `SpecError`."""
+    from archspec.train.fitting import fitted
 
-    train, told = splits.train, list(run.settings)
-    crop = load_recipe(recipe_file(folder, Said(run.recipe, ())), run.recipe_settings).recipe.augment.crop
-    if isinstance(train, Images):
-        channels, height, width = train.shape
-        told += [f"input.channels={channels}", f"input.size=[{height}, {width}]"]
-    elif crop is not None:
-        told += [f"input.channels={train.channels}", f"input.size=[{crop}, {crop}]"]
-    architecture = load(spec_file(folder, Said(run.spec, ())), settings=told)
-    classes, wanted = architecture.measure.output[0], len(train.classes)
-    if classes != wanted:
-        message = f"{run.label} tells {classes:,} classes apart, and {train.name} has {wanted:,}"
-        hint = f"set = ['head.layers=[{{pool=\"average\"}}, {{linear={wanted}}}]']"
-        raise file_error(run.spec, "AS561", message, hint=hint)
-    return architecture
+    recipe = load_recipe(recipe_file(folder, Said(run.recipe, ())), run.recipe_settings).recipe
+    return fitted(spec_file(folder, Said(run.spec, ())), run.settings, splits, recipe)
 
 
 def write_run_card(after: State, out: Path) -> None:

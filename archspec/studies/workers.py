@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from archspec.studies.run import Stopped, fitted, missing, read_data, stoppable, write_run_card
+from archspec.studies.run import Stopped, missing, networks, read_data, stoppable, write_run_card
 from archspec.studies.state import note_divergence, state
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def run_many(plan: Plan, out: Path, terms: Terms, hears: Hears) -> None:
     if not waiting:
         return
     splits, _ = read_data(plan, terms)
-    fitted(plan, terms, splits)  # a mistake is found here, not in the last process
+    networks(plan, terms, splits)  # a mistake is found here, not in the last process
     del splits
     gpus = _gpus(terms.device)
     at_once = min(terms.jobs, len(waiting))

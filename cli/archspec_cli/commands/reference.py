@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Literal
 
 from archspec.errors import did_you_mean
 from archspec_cli.output import data, emit_json, fail, is_current, say, table, write_whole
@@ -11,11 +12,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def schema(output: Path, *, recipe: bool, check: bool) -> None:
-    from archspec.recipes.schema import schema_text as of_recipes
-    from archspec.spec.schema import schema_text as of_specs
-
-    text = of_recipes() if recipe else of_specs()
+def schema(output: Path, of: Literal["spec", "recipe", "study"], *, check: bool) -> None:
+    module = {"spec": "spec", "recipe": "recipes", "study": "studies"}[of]
+    text: str = import_module(f"archspec.{module}.schema").schema_text()
     if str(output) == "-":
         data(text)
         return

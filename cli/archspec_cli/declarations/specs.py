@@ -62,6 +62,14 @@ def build(
     run(specs or [], output, set_, check=check, as_json=json, allow_outside=allow_outside, budget=budget)
 
 
+class Language(StrEnum):
+    """What is written in TOML."""
+
+    SPEC = "spec"
+    RECIPE = "recipe"
+    STUDY = "study"
+
+
 @app.command()
 def check(
     specs: options.Specs = None,
@@ -163,20 +171,20 @@ def audit(
 def schema(
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="File, or - for stdout.")] = Path("-"),
-    recipe: Annotated[bool, typer.Option("--recipe", help="That of recipes.")] = False,
+    of: Annotated[Language, typer.Option("--of", help="Of which files.")] = Language.SPEC,
     check: Annotated[bool, typer.Option("--check", help="Exit 1 when the file is not current.")] = False,
 ) -> None:
-    """Print the JSON Schema of the spec language, or of recipes, for editors.
+    """Print the JSON Schema of specs, recipes or studies, for editors.
 
     \b
     Examples:
       archspec schema -o specs/archspec.schema.json
       archspec schema -o specs/archspec.schema.json --check
-      archspec schema --recipe -o specs/recipes/recipe.schema.json
+      archspec schema --of recipe -o specs/recipes/recipe.schema.json
     """
     from archspec_cli.commands.reference import schema as run
 
-    run(output, recipe=recipe, check=check)
+    run(output, of.value, check=check)
 
 
 @app.command()
