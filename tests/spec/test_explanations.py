@@ -22,7 +22,7 @@ NOT_ONE_FILE = {
     *("AS501", "AS502", "AS503", "AS504", "AS505", "AS506", "AS507", "AS508"),
     *("AS511", "AS512", "AS513", "AS514", "AS521", "AS522", "AS523"),
     # these about data, recipes and runs
-    *("AS531", "AS532", "AS541", "AS551", "AS552", "AS553", "AS554", "AS561", "AS562"),
+    *("AS531", "AS532", "AS541", "AS551", "AS552", "AS553", "AS554", "AS561", "AS562", "AS571"),
 }
 
 
