@@ -173,16 +173,18 @@ class Scenes:
             ends=ends,
         )
 
-    def with_objects(self) -> Scenes:
-        """The pictures that one can learn a box from: those with an object that is no crowd."""
+    def to_learn(self, *, difficult: bool = False) -> Scenes:
+        """What a detector learns from: no crowds, difficult objects if asked for, no pictures without objects."""
         import numpy as np
 
-        counted = np.concatenate([[0], np.cumsum(~self.objects.crowd)])
-        return self.part(np.flatnonzero(np.diff(counted[self.ends])))
+        kept = ~self.objects.crowd if difficult else ~(self.objects.crowd | self.objects.difficult)
+        before = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept, dtype=np.int64)])
+        fewer = replace(self, objects=self.objects.part(kept), ends=before[self.ends])
+        return fewer.part(np.flatnonzero(np.diff(fewer.ends)))
 
 
 @dataclass(frozen=True, slots=True)
-class Detections:
+class Splits:
     """What a detector is trained on, what its settings are chosen by, and what it is tested on."""
 
     train: Scenes

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from archspec.data.reading import content, damaged
 from archspec.data.telling import silent
-from archspec.detection.annotations import Detections
+from archspec.detection.annotations import Splits
 from archspec.detection.gathering import Gathering, Problems, finite, sensible
 from archspec.errors import file_error
 
@@ -50,11 +50,16 @@ def find(root: Path, part: str) -> tuple[Path, Path] | None:
     return None
 
 
+def has(root: Path) -> bool:
+    """Whether a folder has training pictures with annotations."""
+    return find(root, "train") is not None
+
+
 def _pictures(folder: Path) -> Path:
     return folder / "images" if (folder / "images").is_dir() else folder
 
 
-def read_folder(root: Path, name: str = "coco", say: Say = silent) -> Detections:
+def read_folder(root: Path, name: str = "coco", say: Say = silent) -> Splits:
     """A folder with parts, or one json alone, of which a fifth of the pictures is tested on.
 
     Where only validation stands beside training, it is what is tested on. Raises `FileError`: AS531, AS532.
@@ -72,10 +77,10 @@ def read_folder(root: Path, name: str = "coco", say: Say = silent) -> Detections
     for each in (validation, test):
         if each is not None and each.classes != train.classes:
             raise damaged(root, f"the classes of {each.name} are not those of {train.name}")
-    return Detections(train, validation if test else None, test or validation)
+    return Splits(train, validation if test else None, test or validation)
 
 
-def _divided(root: Path, name: str, say: Say) -> Detections:
+def _divided(root: Path, name: str, say: Say) -> Splits:
     import numpy as np
 
     from archspec.data.sets import stratified
@@ -88,7 +93,7 @@ def _divided(root: Path, name: str, say: Say) -> Detections:
     first, second = stratified(np.zeros(len(scenes), np.int64), 0.2)
     if not len(second):
         raise damaged(file, f"{len(scenes)} pictures are too few to test on a fifth of them")
-    return Detections(scenes.part(first), None, scenes.part(second))
+    return Splits(scenes.part(first), None, scenes.part(second))
 
 
 def read(file: Path, pictures: Path, name: str = "coco", say: Say = silent) -> Scenes:

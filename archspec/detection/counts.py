@@ -71,7 +71,7 @@ def largest(loaded: LoadedDetector) -> tuple[int, int]:
 
 
 def counted(loaded: LoadedDetector, size: tuple[int, int] | None = None) -> DetectorCounts:
-    """The counts for an image of `(height, width)`, by default of the largest. Raises `ProblemsFound`.
+    """The counts for an image of `(height, width)`, by default of the largest.
 
     A detector fills images up to whole multiples of its stride, at the right and below: 600x1000 becomes 608x1008 at
     stride 16. Counted is the size that is said.

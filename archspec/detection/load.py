@@ -12,9 +12,11 @@ from pydantic import ValidationError
 
 from archspec.api import load
 from archspec.detection.checks import contradictions, misfits
+from archspec.detection.counts import counted
 from archspec.detection.models import DetectorFile
 from archspec.detection.parts import divided
 from archspec.errors import Problem, ProblemsFound, SpecError, concise, did_you_mean, nearest
+from archspec.passes.budget import Budget
 from archspec.spec import documents
 from archspec.spec.inherit import Sources, assignments, gather
 from archspec.spec.library import shipped_names, spec_folder
@@ -139,10 +141,20 @@ def resolve_detector(
         parts = divided(architecture, file.detector.cut, file.detector.regions.size)
     except ProblemsFound as more:
         raise sources.error([*found, *more.problems]) from more
-    found += misfits(file.detector, parts)
+    loaded = LoadedDetector(file, architecture, parts, sources)
+    found += [*misfits(file.detector, parts), *_over_budget(loaded)]
     if found:
         raise sources.error(found)
-    return LoadedDetector(file, architecture, parts, sources)
+    return loaded
+
+
+def _over_budget(loaded: LoadedDetector) -> list[Problem]:
+    """Layers of its own can make a network of any size too large."""
+    parameters, most = counted(loaded).parameters, Budget().params
+    if parameters <= most:
+        return []
+    message = f"{parameters:,} parameters, but the budget is {most:,}"
+    return [Problem("AS401", message, ("detector", "proposals", "width"))]
 
 
 def _of_networks(sources: Sources) -> list[Problem]:

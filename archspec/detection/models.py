@@ -9,7 +9,16 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PlainValidator, StringConstraints, WithJsonSchema, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    StringConstraints,
+    WithJsonSchema,
+    field_validator,
+)
 
 from archspec.recipes.fields import Ratio, Sentence, Share, Side, Sides, Topic
 from archspec.spec.fields import About, Name, StageName, problem, shown
@@ -43,6 +52,17 @@ Reference = Annotated[
 Label = Annotated[
     str, StringConstraints(min_length=1, max_length=64), _like(_LABEL, "AS113", "is not one line of text")
 ]
+
+
+def _some(value: Any) -> Any:
+    """Pydantic's own least length would also complain of a value that is wrong by itself."""
+    if isinstance(value, (list, tuple)) and not value:
+        raise problem("AS104", "too short: at least 1 is needed")
+    return value
+
+
+_SOME = BeforeValidator(_some)
+_LEAST = Field(json_schema_extra={"minItems": 1})
 Boxes = Annotated[int, Field(ge=1, le=MOST_BOXES)]
 Overlap = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Weight = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
@@ -81,21 +101,26 @@ _CLASSES_JSON = {
         },
     ]
 }
-Classes = Annotated[int | tuple[str, ...], PlainValidator(_classes), WithJsonSchema(_CLASSES_JSON)]
+Classes = Annotated[
+    int | tuple[str, ...],
+    PlainValidator(_classes),
+    PlainSerializer(lambda classes: classes if isinstance(classes, int) else list(classes)),
+    WithJsonSchema(_CLASSES_JSON),
+]
 
 
 class Image(Model):
     """How a picture becomes an input: RGB from 0 to 1, normalised, then resized, sides in proportion."""
 
-    shorter: Annotated[Sides, Field(min_length=1)] = Field(
+    shorter: Annotated[Sides, _SOME, _LEAST] = Field(
         (600,),
         description="Shorter side in pixels. Of several, one is drawn for each training image; tests take the last.",
     )
     longest: Side = Field(1000, description="The longer side at most; it goes before `shorter`.")
-    mean: Annotated[tuple[PixelMean, ...], Field(strict=False, min_length=1, max_length=64)] = Field(
+    mean: Annotated[tuple[PixelMean, ...], Field(strict=False, max_length=64), _SOME, _LEAST] = Field(
         (0.485, 0.456, 0.406), description="Subtracted, one a channel."
     )
-    std: Annotated[tuple[PixelSpread, ...], Field(strict=False, min_length=1, max_length=64)] = Field(
+    std: Annotated[tuple[PixelSpread, ...], Field(strict=False, max_length=64), _SOME, _LEAST] = Field(
         (0.229, 0.224, 0.225), description="Divided by, one a channel."
     )
 
@@ -103,10 +128,10 @@ class Image(Model):
 class Anchors(Model):
     """The boxes that proposals start from: every size with every ratio, at every place of the shared map."""
 
-    sizes: Annotated[tuple[Side, ...], Field(strict=False, min_length=1, max_length=16)] = Field(
+    sizes: Annotated[tuple[Side, ...], Field(strict=False, max_length=16), _SOME, _LEAST] = Field(
         (128, 256, 512), description="Sides in pixels of a square anchor; other ratios keep its area."
     )
-    ratios: Annotated[tuple[Ratio, ...], Field(strict=False, min_length=1, max_length=16)] = Field(
+    ratios: Annotated[tuple[Ratio, ...], Field(strict=False, max_length=16), _SOME, _LEAST] = Field(
         (0.5, 1.0, 2.0), description="Height over width."
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from archspec.data.order import Use, below, noise, uniform
 from archspec.data.telling import silent
-from archspec.detection.annotations import Detections, Objects, Scenes, joined
+from archspec.detection.annotations import Objects, Scenes, Splits, joined
 from archspec.errors import file_error
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def make(  # noqa: PLR0913 - all of them have a default
     sides: tuple[int, int] = (12, 60),
     seed: int = 0,
     say: Say = silent,
-) -> Detections:
+) -> Splits:
     """Pictures of `size` (H, W), each with 1 to `most` shapes whose sides are of `sides` pixels.
 
     A picture depends on the seed and its number alone; those for testing come after the training ones. Raises
@@ -55,7 +55,7 @@ def make(  # noqa: PLR0913 - all of them have a default
     if min(train, test) < 1:
         raise file_error("shapes", "AS541", f"{train:,} and {test:,} pictures make no set")
     whole = scenes(train + test, size, classes, most=most, sides=sides, seed=seed, say=say)
-    return Detections(whole.part(slice(0, train)), None, whole.part(slice(train, train + test)))
+    return Splits(whole.part(slice(0, train)), None, whole.part(slice(train, train + test)))
 
 
 def scenes(  # noqa: PLR0913

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from archspec.data.reading import content, damaged, unreadable
 from archspec.data.telling import silent
 from archspec.deploy.pictures import SUFFIXES
-from archspec.detection.annotations import Detections, together
+from archspec.detection.annotations import Splits, together
 from archspec.detection.gathering import Gathering, finite, sensible
 from archspec.detection.markup import Broken, Element, parsed
 from archspec.errors import FileError, did_you_mean, file_error
@@ -67,7 +67,7 @@ def _folder(root: Path, year: int) -> Path | None:
     return next((place for place in places if (place / "ImageSets" / "Main").is_dir()), None)
 
 
-def read_combination(root: Path, combination: str = "07+12", say: Say = silent) -> Detections:
+def read_combination(root: Path, combination: str = "07+12", say: Say = silent) -> Splits:
     """Training and test pictures. Those of VOC 2012's test have no published boxes: there it is None.
 
     Raises `FileError`: AS531 for a year or a split that is not there, AS532 for damaged ones.
@@ -76,7 +76,7 @@ def read_combination(root: Path, combination: str = "07+12", say: Say = silent) 
     train = [read(root, each, part, say=say) for each, part in training]
     unpublished = combination == "07++12"
     test = None if unpublished and not _annotated(root, year, split) else read(root, year, split, say=say)
-    return Detections(train[0] if len(train) == 1 else together(combination, train), None, test)
+    return Splits(train[0] if len(train) == 1 else together(combination, train), None, test)
 
 
 def read(root: Path, year: int, split: str, classes: Sequence[str] = CLASSES, *, say: Say = silent) -> Scenes:

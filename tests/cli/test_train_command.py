@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,8 @@ import torch
 from archspec_cli.commands.train import _advice, without_nproc
 from PIL import Image
 
+from archspec.data.find import find
+from archspec.data.sets import Images
 from archspec.recipes.load import load_recipe
 from archspec.train.loop import Trainer
 from archspec.train.memory import TooLarge
@@ -38,6 +41,11 @@ SYNTHETIC = (
 )
 
 
+def accuracy(result: Result) -> float:
+    share: float = result.json["top1"]["accuracy"]
+    return share
+
+
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
@@ -52,8 +60,8 @@ def test_json_is_one_document_of_figures_that_eval_repeats(
     assert {"test_accuracy", "best_val_accuracy", "steps", "images_per_second", "run"} <= told.keys()
     assert (told["run"], told["steps"]) == ("run", 11)
     assert told["images_per_second"] > 0
-    assert cli("eval", "run", "--json").json["accuracy"] == told["test_accuracy"]
-    assert cli("eval", "run", "--split", "validation", "--json").json["accuracy"] == told["best_val_accuracy"]
+    assert accuracy(cli("eval", "run", "--json")) == told["test_accuracy"]
+    assert accuracy(cli("eval", "run", "--split", "validation", "--json")) == told["best_val_accuracy"]
     assert names(tmp_path / "run") == [
         ".lock", "card.json", "card.md", "checkpoints", "metrics.jsonl", "result.json", "run.json",
     ]  # fmt: skip
@@ -62,8 +70,7 @@ def test_json_is_one_document_of_figures_that_eval_repeats(
     assert again.code == 0
     assert "going on from step-00000011" in again.err
     assert f"test accuracy {told['test_accuracy']:.2%} after 11 steps" in again.out
-    weights = again.out.rstrip().rpartition("archspec export ")[2]
-    assert cli("export", weights, "--to", "onnx", "--out", "net.onnx").code in (0, 2)
+    assert (tmp_path / again.out.rstrip().rpartition("archspec export ")[2]).is_file()
 
 
 def test_quiet_says_nothing_but_the_result(cli: Callable[..., Result]) -> None:
@@ -81,10 +88,6 @@ def test_several_seeds_are_summed_up(cli: Callable[..., Result], tmp_path: Path)
     assert told["test_accuracy_std"] == pytest.approx(abs(accuracies[0] - accuracies[1]) / 2**0.5)
     assert {"best_val_accuracy", "steps", "images_per_second", "run"} <= told.keys()
     assert names(tmp_path / "runs") == ["card.json", "card.md", "seed-5", "seed-6"]
-    assert [run["seed"] for run in json.loads((tmp_path / "runs" / "card.json").read_text())["runs"]] == [
-        5,
-        6,
-    ]
 
 
 @pytest.mark.parametrize("kind", ["per-pixel-mean", "per-channel"])
@@ -99,23 +102,23 @@ def test_a_trained_network_is_tested_without_the_images_it_was_trained_on(
         raise AssertionError("statistics are computed anew")
 
     monkeypatch.setattr(contenders, "fed", none)
-    assert cli("eval", "run", "--json").json["accuracy"] == told["test_accuracy"]
+    assert accuracy(cli("eval", "run", "--json")) == told["test_accuracy"]
 
 
-def test_a_checkpoint_is_exported_with_its_labels_and_predicts(
-    cli: Callable[..., Result], tmp_path: Path
-) -> None:
-    cli("train", *SHORT, "--out", "run")
-    result = cli("export", "run", "--out", "net.onnx")
+def test_a_checkpoint_is_exported_and_predicts(cli: Callable[..., Result], tmp_path: Path) -> None:
+    """With its labels, and how its pictures are prepared."""
+    trained = cli("train", *SHORT, "--out", "run")
+    weights = trained.out.rstrip().rpartition("archspec export ")[2]
+    result = cli("export", weights, "--output", "net.onnx")
     assert result.code == 0, result.err
-    from archspec.data.find import find
-
     test = find("digits").read().test
-    for place in range(4):
-        Image.fromarray(test.pixels[place, 0].numpy()).save(tmp_path / f"{place}.png")
-    told = cli("predict", "net.onnx", *[f"{place}.png" for place in range(4)], "--json").json
-    labels = {str(label) for label in test.classes}
-    assert all(each["predictions"][0]["label"] in labels for each in told["pictures"])
+    assert isinstance(test, Images)
+    pictures = [f"{place}.png" for place in range(8)]
+    for place, name in enumerate(pictures):
+        Image.fromarray(test.pixels[place, 0].numpy()).save(tmp_path / name)
+    told = cli("predict", *pictures, "--model", "net.onnx", "--top", "1", "--json").json
+    assert told["preprocessing"]["size"] == [8, 8]
+    assert {each["top"][0]["label"] for each in told["predictions"]} <= set(test.classes)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +137,7 @@ def test_a_mistake_is_said_once(arguments: list[str], says: str, cli: Callable[.
     result = cli("train", *SHORT, *arguments)
     assert (result.code, result.out) == (2, "")
     assert says in result.err
-    assert result.err.count("error") == 1
+    assert len(re.findall(r"^(error|Error)\b", result.err, re.MULTILINE)) == 1
 
 
 def test_a_loss_that_is_no_number_ends_with_3(cli: Callable[..., Result]) -> None:

@@ -89,12 +89,13 @@ def test_quiet_is_quiet(
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("columns", [80, 160])
 @pytest.mark.parametrize("quiet", [False, True])
-def test_a_terminal_gets_a_bar(quiet: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which is gone at the end, as are its lines of control."""
+def test_a_terminal_gets_a_bar(quiet: bool, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the time that is left, however narrow it is."""
     leader, follower = pty.openpty()
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setattr(output.settings, "quiet", quiet)
     with os.fdopen(follower, "w") as terminal:
         monkeypatch.setattr(sys, "stderr", terminal)
@@ -111,7 +112,8 @@ def test_a_terminal_gets_a_bar(quiet: bool, monkeypatch: pytest.MonkeyPatch) -> 
     os.close(leader)
     assert ("50/100" in seen) != quiet
     assert ("a remark [bold]with brackets[/bold]" in seen) != quiet
-    assert ("640 images/s" in seen) != quiet
+    assert ("0:01 left" in seen) != quiet
+    assert ("640 images/s" in seen) == (columns > 80 and not quiet)
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_stopped_by_a_signal_and_ended_by_torchrun(tmp_path: Path) -> None:
 
 
 def test_torchrun_gives_one_document(tmp_path: Path) -> None:
-    agent = ("torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0", "-m", "archspec")
+    agent = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "archspec")
     out, said = (running := started(tmp_path, *agent, "train", *RUN, "--json")).communicate()
     assert running.returncode == 0, said
     told = json.loads(out)

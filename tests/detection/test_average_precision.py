@@ -38,7 +38,7 @@ def reference(whole: Scenes, found: list[Detected], label: int, year: int) -> Fr
     # of equal scores the earlier picture comes first, and its earlier detection
     curve, right, wrong, taken = [], 0, 0, set()
     for _, picture, number in sorted(ranked):
-        best, at = goes_to(whole[picture], found[picture].boxes[number], label)
+        best, at = goes_to(whole[picture], found[picture].boxes[number].tolist(), label)
         if best is not None and best >= 0.5 and whole[picture].objects.difficult[at]:
             curve.append((right, wrong))
             continue
@@ -51,7 +51,7 @@ def reference(whole: Scenes, found: list[Detected], label: int, year: int) -> Fr
     points = [(Fraction(r, objects), Fraction(r, r + w) if r + w else Fraction(0)) for r, w in curve]
     if year == 2007:
         tenths = [Fraction(each, 10) for each in range(11)]
-        return sum((max((p for r, p in points if r >= tenth), default=Fraction(0)) for tenth in tenths)) / 11
+        return sum(max((p for r, p in points if r >= tenth), default=Fraction(0)) for tenth in tenths) / 11
     return sum(
         (
             (recall - before) * max(p for r, p in points if r >= recall)
@@ -64,7 +64,7 @@ def reference(whole: Scenes, found: list[Detected], label: int, year: int) -> Fr
 def goes_to(picture: Annotated, box: Any, label: int) -> tuple[float | None, int]:
     """The overlap as the devkit has it: from the first pixel to the last one, and one more."""
     best, at = None, -1
-    for place, own in enumerate(picture.boxes):
+    for place, own in enumerate(picture.boxes.tolist()):
         if picture.labels[place] != label:
             continue
         ours, theirs = (own[0] + 1, own[1] + 1, *own[2:]), (box[0] + 1, box[1] + 1, *box[2:])

@@ -12,7 +12,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from archspec.detection.coco_map import NAMES, coco_map, tables
+from archspec.detection.coco_map import NAMES, coco_map
 from tests.detection.making import case, detected, scenes
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ A, B, FAR = (0, 0, 10, 10), (20, 20, 60, 60), (500, 500, 520, 520)
 
 def official(whole: Scenes, found: list[Detected]) -> COCOeval:
     """pycocotools' numbers; -1 stands for none."""
-    annotations, results = tables(whole, found)
+    annotations, results = as_json(whole, found)
     truth, told = COCO(), COCO()
     truth.dataset, told.dataset = annotations, {**annotations, "annotations": []}
     with contextlib.redirect_stdout(io.StringIO()):
@@ -35,6 +35,30 @@ def official(whole: Scenes, found: list[Detected]) -> COCOeval:
         judged.accumulate()
         judged.summarize()
     return judged
+
+
+def as_json(whole: Scenes, found: list[Detected]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Annotations and results as their files have them, one object after another."""
+    annotations: list[dict[str, Any]] = []
+    results = []
+    for number, (annotated, each) in enumerate(zip(whole, found, strict=True)):
+        own = annotated.objects
+        for place, (x1, y1, x2, y2) in enumerate(own.boxes.tolist()):
+            entry = {
+                "id": len(annotations) + 1,
+                "image_id": number,
+                "category_id": 10 * int(own.labels[place]),
+            }
+            more = {"area": float(own.area[place]), "iscrowd": int(own.crowd[place])}
+            annotations.append({**entry, **more, "bbox": [x1, y1, x2 - x1, y2 - y1]})
+        for (x1, y1, x2, y2), score, label in zip(each.boxes.tolist(), each.scores, each.labels, strict=True):
+            box = [x1, y1, x2 - x1, y2 - y1]
+            results.append(
+                {"image_id": number, "category_id": 10 * int(label), "bbox": box, "score": float(score)}
+            )
+    categories = [{"id": 10 * label, "name": name} for label, name in enumerate(whole.classes)]
+    images = [{"id": number, "height": 400, "width": 400} for number in range(len(whole))]
+    return {"images": images, "annotations": annotations, "categories": categories}, results
 
 
 def plain(value: float | None) -> float:

@@ -83,16 +83,16 @@ def test_with_synchronised_bn_two_processes_are_one(tmp_path: Path) -> None:
 def test_without_each_rank_is_a_part_of_an_accumulated_batch(tmp_path: Path) -> None:
     run(job(tmp_path / "one", "train.accumulate=2"))
     ranks = {name: job(tmp_path / name, parallel=name) for name in ("ddp", "fsdp")}
-    ranks["apart"] = job(tmp_path / "apart", "data.batch=12", "train.accumulate=2")
+    ranks["apart"] = job(tmp_path / "apart", "data.batch=12", "train.accumulate=2", every=5)
     in_ranks(2, all_of, ranks)
     assert distance(tmp_path / "one", tmp_path / "ddp", parameters=True) < BOUND
     assert distance(tmp_path / "ddp", tmp_path / "fsdp") < BOUND
-    run(job(tmp_path / "four", "data.batch=12", "train.accumulate=4"))
-    assert distance(tmp_path / "four", tmp_path / "apart", 10, parameters=True) < BOUND
+    run(job(tmp_path / "four", "data.batch=12", "train.accumulate=4", every=5))
+    assert distance(tmp_path / "four", tmp_path / "apart", 5, parameters=True) < BOUND
 
 
 def test_a_validation_is_of_the_network_that_is_stored(tmp_path: Path) -> None:
-    """Each rank has running statistics of its own images; all look with those of the first."""
+
     jobs = {name: job(tmp_path / name, parallel=name, every=4, last=9) for name in ("ddp", "fsdp")}
     in_ranks(2, all_of, jobs)
     for name, each in jobs.items():
@@ -109,6 +109,23 @@ def test_a_validation_is_of_the_network_that_is_stored(tmp_path: Path) -> None:
                     int((network(b.images).argmax(1) != b.labels).sum()) for b in validation.testing()
                 )
             assert record["validation_error"] == wrong / len(validation)
+
+
+def looked_with(topology: Topology, of: Job) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """The statistics of a rank after a step, and those that it tests with."""
+    trainer = Trainer(archspec.build(of.architecture), of.recipe.recipe, as_rank(topology, of).terms, 60)
+    trainer.step(next(feeds(of).train.training(0, rank=topology.rank, ranks=topology.ranks)))
+    own = [each.clone() for each in trainer.network.buffers()]
+    with trainer.tested(lambda: ()):
+        return own, list(trainer.network.buffers())
+
+
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_all_look_with_the_statistics_of_the_first(parallel: str, tmp_path: Path) -> None:
+    first, second = in_ranks(2, looked_with, job(tmp_path, parallel=parallel))
+    assert not all(map(torch.equal, first[0], second[0]))
+    assert all(map(torch.equal, first[0], first[1]))
+    assert all(map(torch.equal, first[0], second[1]))
 
 
 def stopped(topology: Topology, of: Job) -> None:
