@@ -52,15 +52,21 @@ def ours(seed: int, epochs: int, folder: Path) -> Run:
     arguments = [SPEC, "--data", DATA, "--recipe", DATA, "--seed", str(seed), "--device", "cpu", "--json"]
     for change in (*changes, f"schedule.total={total}"):
         arguments += ["--set-recipe", change]
-    command = [sys.executable, "-m", "archspec", "train", *arguments, "--out", str(folder / f"run-{seed}-{epochs}")]
+    command = [
+        sys.executable,
+        "-m",
+        "archspec",
+        "train",
+        *arguments,
+        "--out",
+        str(folder / f"run-{seed}-{epochs}"),
+    ]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         sys.exit(f"archspec train exits with {done.returncode}; the same command goes on from there")
     told = json.loads(done.stdout)
     speed = told["images_per_second"]
-    return Run(
-        "ours", seed, epochs, told["steps"], told["test_accuracy"], epochs * IMAGES / speed, speed
-    )
+    return Run("ours", seed, epochs, told["steps"], told["test_accuracy"], epochs * IMAGES / speed, speed)
 
 
 def plain(seed: int, epochs: int) -> Run:
@@ -101,7 +107,16 @@ def kept(who: str, seed: int, epochs: int, folder: Path) -> Run:
         if who == "ours":
             run = ours(seed, epochs, folder)
         else:
-            command = [sys.executable, "-W", "ignore", __file__, "--plain", str(seed), "--epochs", str(epochs)]
+            command = [
+                sys.executable,
+                "-W",
+                "ignore",
+                __file__,
+                "--plain",
+                str(seed),
+                "--epochs",
+                str(epochs),
+            ]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
             run = Run(**json.loads(done.stdout))
         unfinished = path.with_suffix(".part")
@@ -131,7 +146,9 @@ def table(sums: dict[str, dict[str, Any]]) -> str:
         spread = "" if total["std"] is None else f" ± {total['std'] * 100:.2f}"
         accuracies = [f"{run['accuracy']:.2%}" for run in total["runs"]]
         mean = f"{total['mean'] * 100:.2f}{spread} %"
-        lines.append([who, *accuracies, mean, f"{total['seconds']:,.0f}", f"{total['images_per_second']:,.0f}"])
+        lines.append(
+            [who, *accuracies, mean, f"{total['seconds']:,.0f}", f"{total['images_per_second']:,.0f}"]
+        )
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -158,7 +175,9 @@ def main() -> int:
     runs = [kept(who, seed, asked.epochs, asked.out) for seed in range(asked.seeds) for who in WHO]
     sums = {who: summed([run for run in runs if run.who == who]) for who in WHO}
     _, _, total = schedule(asked.epochs)
-    print(f"Fashion-MNIST, ResNet-20, {asked.epochs} epochs of {IMAGES:,} images, {total:,} steps\n\n{table(sums)}")
+    print(
+        f"Fashion-MNIST, ResNet-20, {asked.epochs} epochs of {IMAGES:,} images, {total:,} steps\n\n{table(sums)}"
+    )
     document = {"epochs": asked.epochs, "steps": total, "loops": sums}
     text = json.dumps(document, indent=2)
     if asked.json is None:
