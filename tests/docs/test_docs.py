@@ -15,6 +15,7 @@ import pytest
 import archspec
 from archspec.audit.table import load_table
 from archspec.recipes.load import load_recipe
+from archspec.studies.load import load_study
 from archspec.spec import models
 from tests.conftest import ROOT
 from tests.docs.pages import PAGES, Block, anchors, blocks, links, why_not_run
@@ -136,6 +137,8 @@ def test_whole_specs_and_tables_of_a_page_load(name: str, folder: Path) -> None:
         load = load_recipe if "[schedule" in block.text else archspec.load
         if "[[networks]]" in block.text:
             assert load_table(str(path)).table.networks
+        elif "[[runs]]" in block.text:
+            assert load_study(path).study.runs
         elif block.wrong:
             with pytest.raises(archspec.SpecError) as caught:
                 load(path)
