@@ -15,8 +15,8 @@ import pytest
 import archspec
 from archspec.audit.table import load_table
 from archspec.recipes.load import load_recipe
-from archspec.studies.load import load_study
 from archspec.spec import models
+from archspec.studies.load import load_study
 from tests.conftest import ROOT
 from tests.docs.pages import PAGES, Block, anchors, blocks, links, why_not_run
 
