@@ -110,10 +110,12 @@ def where(span: Span) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word closest to a mistyped one, or None when nothing is close."""
+    """The known word closest to a mistyped one, or None. One that lies in a folder is the word itself."""
     from difflib import get_close_matches
 
-    matches = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    words = list(known)
+    inside = [each for each in words if each.endswith(f"/{word}")]
+    matches = sorted(inside, key=len) or get_close_matches(word, words, n=1, cutoff=0.6)
     return matches[0] if matches else None
 
 

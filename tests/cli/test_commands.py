@@ -50,6 +50,16 @@ def test_nothing_asked_is_a_mistake_with_help(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("resnet1202", "cifar/resnet1202"), ("plain20", "cifar/plain20"), ("resnet51", "resnet50")],
+)
+def test_an_unknown_spec_suggests_the_nearest(cli: Cli, typed: str, meant: str) -> None:
+    result = cli("show", typed)
+    assert result.code == 2
+    assert f'did you mean "{meant}"?' in result.err
+
+
+@pytest.mark.parametrize(
     ("typed", "meant"), [("shw", "show"), ("chek", "check"), ("biuld", "build"), ("dif", "diff")]
 )
 def test_an_unknown_command_suggests_the_nearest(cli: Cli, typed: str, meant: str) -> None:
