@@ -114,7 +114,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     from difflib import get_close_matches
 
     words = list(known)
-    inside = [each for each in words if each.endswith(f"/{word}")]
+    inside = [each for each in words if f"/{each}".endswith(f"/{word}")]
     matches = sorted(inside, key=len) or get_close_matches(word, words, n=1, cutoff=0.6)
     return matches[0] if matches else None
 
