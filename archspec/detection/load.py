@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from pydantic import ValidationError
 
 from archspec.api import load
 from archspec.detection.checks import contradictions, misfits
 from archspec.detection.counts import counted
 from archspec.detection.models import DetectorFile
 from archspec.detection.parts import divided
-from archspec.errors import Problem, ProblemsFound, SpecError, concise, did_you_mean, nearest
+from archspec.errors import Problem, ProblemsFound, SpecError, concise, did_you_mean
 from archspec.passes.budget import Budget
-from archspec.spec import documents
 from archspec.spec.inherit import Sources, assignments, gather
 from archspec.spec.library import shipped_names, spec_folder
-from archspec.spec.validate import problems
+from archspec.spec.shelf import Shelf, validated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +27,7 @@ if TYPE_CHECKING:
     from archspec.spec.documents import Document
 
 _BACKBONE = ("detector", "backbone")
+_OF_STAGE = 'a stage of the backbone is changed with set = ["stage.conv4_x.depth=6"]'
 
 
 @dataclass(frozen=True)
@@ -78,27 +75,8 @@ class LoadedDetector:
         return tomli_w.dumps(self.resolved())
 
 
-def detector_folder() -> Path:
-    """The folder of shipped detectors."""
-    return spec_folder() / "detection"
-
-
-def detector_names() -> list[str]:
-    """The shipped detectors, as `load_detector` takes them: faster-rcnn-resnet101."""
-    return sorted(path.stem for path in detector_folder().glob("*.toml"))
-
-
-def find_detector(name: str) -> Path:
-    """A detector by path, or a shipped one by name: `faster-rcnn-resnet101`."""
-    path = Path(name)
-    # a folder of that name, as runs leave it, does not hide a shipped detector
-    if os.path.isfile(path) or path.is_absolute() or ".." in path.parts:
-        return path
-    shipped = name.removeprefix("specs/").removeprefix("detection/").removesuffix(".toml")
-    if shipped not in detector_names():
-        return path
-    candidate = detector_folder() / f"{shipped}.toml"
-    return candidate.relative_to(Path.cwd()) if candidate.is_relative_to(Path.cwd()) else candidate
+_SHELF = Shelf("detection", "detectors")
+detector_folder, detector_names, find_detector = _SHELF.folder, _SHELF.names, _SHELF.find
 
 
 def load_detector(
@@ -108,18 +86,7 @@ def load_detector(
 
     `settings` are `KEY=VALUE`, for example `detector.proposals.keep_test=100`.
     """
-    first = (
-        documents.read_stdin()
-        if str(name) == "-"
-        else documents.read(find_detector(str(name)), lambda: _shipped(str(name)))
-    )
-    return resolve_detector(first, settings, allow_outside=allow_outside)
-
-
-def _shipped(name: str) -> str:
-    """A shipped detector's name that comes close to what was typed, or all of them."""
-    match = nearest(name.removesuffix(".toml"), detector_names())
-    return f'did you mean "{match}"?' if match else f"detectors that ship: {', '.join(detector_names())}"
+    return resolve_detector(_SHELF.read(name), settings, allow_outside=allow_outside)
 
 
 def resolve_detector(
@@ -129,12 +96,7 @@ def resolve_detector(
     root = first.path.parent if first.path is not None else Path.cwd()
     files = gather(first, root, allow_outside=allow_outside)
     sources = Sources((*files, *assignments(settings, None, {})))
-    merged = sources.merged()
-    found = _of_networks(sources)
-    try:
-        file = DetectorFile.model_validate(merged)
-    except ValidationError as error:
-        raise sources.error([*found, *problems(error, DetectorFile, merged)]) from error
+    file, found = validated(DetectorFile, sources, of_stage=_OF_STAGE)
     found += contradictions(file.detector, sources)
     try:
         architecture = _backbone(file.detector, sources, root, allow_outside=allow_outside)
@@ -155,13 +117,6 @@ def _over_budget(loaded: LoadedDetector) -> list[Problem]:
         return []
     message = f"{parameters:,} parameters, but the budget is {most:,}"
     return [Problem("AS401", message, ("detector", "proposals", "width"))]
-
-
-def _of_networks(sources: Sources) -> list[Problem]:
-    """`[stage.NAME]` is a word of networks: laying documents over each other swallows it."""
-    hint = 'a stage of the backbone is changed with set = ["stage.conv4_x.depth=6"]'
-    said = any("stage" in document.data for document in sources.documents)
-    return [Problem("AS101", 'unknown key "stage"', ("stage",), hint, "key")] if said else []
 
 
 def _backbone(detector: Detector, sources: Sources, root: Path, *, allow_outside: bool) -> Architecture:

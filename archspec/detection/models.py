@@ -10,18 +10,16 @@ import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Field,
     PlainSerializer,
     PlainValidator,
     StringConstraints,
     WithJsonSchema,
-    field_validator,
 )
 
 from archspec.recipes.fields import Ratio, Sentence, Share, Side, Sides, Topic
-from archspec.spec.fields import About, Name, StageName, problem, shown
+from archspec.spec.fields import About, Format, Name, StageName, like, problem, shown
 from archspec.spec.models import Model
 
 MOST_CLASSES = 2000
@@ -31,26 +29,14 @@ _REFERENCE = r"[A-Za-z0-9][A-Za-z0-9._/-]*"
 _LABEL = r"[^\x00-\x1f\x7f]+"
 
 
-def _like(pattern: str, code: str, message: str) -> Any:
-    """Text of a pattern, with a message of its own where it is not."""
-    whole = re.compile(pattern)
-
-    def check(value: str) -> str:
-        if whole.fullmatch(value) is None:
-            raise problem(code, f"{shown(value)} {message}")
-        return value
-
-    return AfterValidator(check)
-
-
 Reference = Annotated[
     str,
     StringConstraints(min_length=1, max_length=200),
     Field(json_schema_extra={"pattern": f"^{_REFERENCE}$"}),
-    _like(_REFERENCE, "AS571", "names no spec that ships, and no .toml file beside this one"),
+    like(_REFERENCE, "AS571", "names no spec that ships, and no .toml file beside this one"),
 ]
 Label = Annotated[
-    str, StringConstraints(min_length=1, max_length=64), _like(_LABEL, "AS113", "is not one line of text")
+    str, StringConstraints(min_length=1, max_length=64), like(_LABEL, "AS113", "is not one line of text")
 ]
 
 
@@ -226,7 +212,7 @@ class Detector(Model):
 class DetectorFile(Model):
     """A detector, declared."""
 
-    format: Literal[1] = Field(description="Version of the language of detectors.")
+    format: Format = Field(description="Version of the language of detectors.")
     name: Name = Field(description="Lower-case letters, digits, `_`, `.` and `-`.")
     about: About = Field("", description="What it is.")
     source: About = Field("", description="Where it comes from: a section of a paper, an address.")
@@ -234,10 +220,3 @@ class DetectorFile(Model):
         {}, max_length=50, description="What the source leaves open and what was chosen here, by topic."
     )
     detector: Detector = Field(description="What it is made of.")
-
-    @field_validator("format", mode="before")
-    @classmethod
-    def _known_format(cls, value: Any) -> Any:
-        if value != 1 or isinstance(value, bool):
-            raise problem("AS105", f"unknown format {shown(value)}: this archspec reads format 1")
-        return value

@@ -5,9 +5,9 @@ The models are the reference: field descriptions become the JSON Schema and the 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from archspec.recipes.fields import (
     Below1,
@@ -27,7 +27,7 @@ from archspec.recipes.fields import (
     Topic,
     Until,
 )
-from archspec.spec.fields import About, Name, problem, shown
+from archspec.spec.fields import About, Format, Name
 from archspec.spec.models import Model
 
 
@@ -214,7 +214,7 @@ class Evaluation(Model):
 class Recipe(Model):
     """How a network is trained and tested, declared."""
 
-    format: Literal[1] = Field(description="Version of the recipe language.")
+    format: Format = Field(description="Version of the recipe language.")
     name: Name = Field(description="Lower-case letters, digits, `_`, `.` and `-`.")
     about: About = Field("", description="What it is.")
     source: About = Field("", description="Where it comes from: a section of a paper, an address.")
@@ -228,10 +228,3 @@ class Recipe(Model):
     schedule: Schedule = Field(description="The learning rate, and when to stop.")
     train: Train = Field(default_factory=Train.model_construct, description="The loop.")
     test: Evaluation = Field(default_factory=Evaluation.model_construct, description="Testing.")
-
-    @field_validator("format", mode="before")
-    @classmethod
-    def _known_format(cls, value: Any) -> Any:
-        if value != 1 or isinstance(value, bool):
-            raise problem("AS105", f"unknown format {shown(value)}: this archspec reads format 1")
-        return value

@@ -1,46 +1,20 @@
-"""The JSON Schema of the recipe language, for editors. Kept to what draft 7 knows: TOML language servers do."""
+"""The JSON Schema of the language of recipes, for editors."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from archspec.recipes.models import Recipe
+from archspec.spec.schema import schema_of, written
 
 SCHEMA_FILE = "recipes/recipe.schema.json"
 
 
 def json_schema() -> dict[str, Any]:
-    """The schema of a recipe file. A file that `extends` another may leave everything else out, in tables too."""
-    schema = Recipe.model_json_schema(ref_template="#/definitions/{model}")
-    definitions = {name: _draft7(each) for name, each in sorted(schema["$defs"].items())}
-    for definition in definitions.values():
-        definition.pop("required", None)
-    return {
-        "$schema": "http://json-schema.org/draft-07/schema#",
-        "title": "archspec recipe",
-        "description": schema["description"],
-        "type": "object",
-        "additionalProperties": False,
-        "anyOf": [{"required": ["extends"]}, {"required": schema["required"]}],
-        "properties": {
-            "extends": {
-                "type": "string",
-                "description": "A recipe to start from: a path relative to this file.",
-            },
-            **_draft7(schema["properties"]),
-        },
-        "definitions": definitions,
-    }
-
-
-def _draft7(value: Any) -> Any:
-    """Arrays of a fixed length as draft 7 says them."""
-    if isinstance(value, dict):
-        return {"items" if key == "prefixItems" else key: _draft7(each) for key, each in value.items()}
-    return [_draft7(each) for each in value] if isinstance(value, list) else value
+    """The schema of a recipe file."""
+    return schema_of(Recipe, "recipe")
 
 
 def schema_text() -> str:
     """The committed file's text."""
-    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+    return written(json_schema())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from pydantic import Field, StringConstraints, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationInfo
 from pydantic_core import PydanticCustomError, core_schema
 
 from archspec.errors import did_you_mean
@@ -165,3 +165,27 @@ def _block_reference(value: Any, info: ValidationInfo) -> str:
 BlockReference = Annotated[str, _Checked(_block_reference, {"type": "string"})]
 Probability = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Epsilon = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+
+
+def _known_format(value: Any) -> Any:
+    if value != 1 or isinstance(value, bool):
+        raise problem("AS105", f"unknown format {shown(value)}: this archspec reads format 1")
+    return value
+
+
+Format = Annotated[Literal[1], BeforeValidator(_known_format)]
+"""The version that a file of any of the languages begins with."""
+
+
+def like(pattern: str, code: str, message: str, hint: str = "") -> AfterValidator:
+    """Text of a pattern, with a message of its own where it is not."""
+    import re
+
+    whole = re.compile(pattern)
+
+    def check(value: str) -> str:
+        if whole.fullmatch(value) is None:
+            raise problem(code, f"{shown(value)} {message}", hint)
+        return value
+
+    return AfterValidator(check)

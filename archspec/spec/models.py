@@ -15,7 +15,6 @@ from pydantic import (
     Tag,
     ValidationInfo,
     WrapValidator,
-    field_validator,
     model_validator,
 )
 
@@ -28,6 +27,7 @@ from archspec.spec.fields import (
     BlockName,
     BlockReference,
     Epsilon,
+    Format,
     Name,
     NormKind,
     NormSwitch,
@@ -35,8 +35,6 @@ from archspec.spec.fields import (
     Probability,
     SizeField,
     StageName,
-    problem,
-    shown,
 )
 
 Shortcut = Literal["none", "identity", "A", "B", "C"]
@@ -294,7 +292,7 @@ def _in_block(value: Any, handler: Any, info: ValidationInfo) -> Any:
 class Spec(Model):
     """A network, declared."""
 
-    format: Literal[1] = Field(description="Version of the spec language.")
+    format: Format = Field(description="Version of the spec language.")
     name: Name = Field(description="Lower-case letters, digits, `_`, `.` and `-`.")
     about: About = Field("", description="What it is and where it comes from.")
     params: dict[ParameterName, SizeField] = Field(
@@ -320,10 +318,3 @@ class Spec(Model):
     stem: Stem = Field(default_factory=Stem.model_construct, description="Before the first stage.")
     stages: tuple[Stage, ...] = Field((), max_length=64, strict=False, description="The stages, in order.")
     head: Head = Field(default_factory=Head.model_construct, description="After the last stage.")
-
-    @field_validator("format", mode="before")
-    @classmethod
-    def _known_format(cls, value: Any) -> Any:
-        if value != 1 or isinstance(value, bool):
-            raise problem("AS105", f"unknown format {shown(value)}: this archspec reads format 1")
-        return value

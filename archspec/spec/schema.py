@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from archspec.sizes import MAX_VALUE
 from archspec.spec.models import Spec
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 SCHEMA_FILE = "archspec.schema.json"
 _SIZE = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": MAX_VALUE}, {"type": "string"}]}
@@ -51,4 +54,38 @@ def _plain(value: Any) -> Any:
 
 def schema_text() -> str:
     """The committed file's text."""
-    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+    return written(json_schema())
+
+
+def schema_of(model: type[BaseModel], word: str, *, tables: bool = True) -> dict[str, Any]:
+    """The schema of a file of another language. A file that `extends` another may leave everything else out.
+
+    With `tables` that is so within tables, too.
+    """
+    schema = model.model_json_schema(ref_template="#/definitions/{model}")
+    definitions = {name: _draft7(each) for name, each in sorted(schema["$defs"].items())}
+    for definition in definitions.values() if tables else ():
+        definition.pop("required", None)
+    extends = {"type": "string", "description": f"A {word} to start from: a path relative to this file."}
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": f"archspec {word}",
+        "description": schema["description"],
+        "type": "object",
+        "additionalProperties": False,
+        "anyOf": [{"required": ["extends"]}, {"required": schema["required"]}],
+        "properties": {"extends": extends, **_draft7(schema["properties"])},
+        "definitions": definitions,
+    }
+
+
+def _draft7(value: Any) -> Any:
+    """Arrays of a fixed length as draft 7 says them."""
+    if isinstance(value, dict):
+        return {"items" if key == "prefixItems" else key: _draft7(each) for key, each in value.items()}
+    return [_draft7(each) for each in value] if isinstance(value, list) else value
+
+
+def written(schema: dict[str, Any]) -> str:
+    """A schema as its committed file has it."""
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

@@ -5,12 +5,11 @@ A study is data: a base, what is changed in which run, how much of it is run on 
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, field_validator
+from pydantic import Field, StringConstraints
 
-from archspec.spec.fields import About, Name, problem, shown
+from archspec.spec.fields import About, Format, Name, like
 from archspec.spec.models import Model
 
 MOST_RUNS = 256
@@ -23,38 +22,26 @@ _LINE = r"[^\x00-\x1f\x7f]*"
 _SETTING = r"[^\x00-\x1f\x7f=]+=[^\x00-\x1f\x7f]*"
 
 
-def _like(pattern: str, code: str, message: str, hint: str = "") -> Any:
-    """Text of a pattern, with a message of its own where it is not."""
-    whole = re.compile(pattern)
-
-    def check(value: str) -> str:
-        if whole.fullmatch(value) is None:
-            raise problem(code, f"{shown(value)} {message}", hint)
-        return value
-
-    return AfterValidator(check)
-
-
 Label = Annotated[
     str,
     StringConstraints(min_length=1, max_length=64),
     Field(json_schema_extra={"pattern": f"^{_LABEL}$"}),
-    _like(
+    like(
         *(_LABEL, "AS113", "is not a label"),
         "a letter or digit, then also spaces and . , + ( ) / = _ -, at most 64",
     ),
 ]
 Sentence = Annotated[
-    str, StringConstraints(min_length=1, max_length=600), _like(_LINE, "AS561", "is not one line of text")
+    str, StringConstraints(min_length=1, max_length=600), like(_LINE, "AS561", "is not one line of text")
 ]
 Heading = Annotated[
-    str, StringConstraints(min_length=1, max_length=120), _like(_LINE, "AS561", "is not one line of text")
+    str, StringConstraints(min_length=1, max_length=120), like(_LINE, "AS561", "is not one line of text")
 ]
 Reference = Annotated[
     str,
     StringConstraints(min_length=1, max_length=200),
     Field(json_schema_extra={"pattern": f"^{_REFERENCE}$"}),
-    _like(
+    like(
         *(_REFERENCE, "AS561", "names nothing that ships"),
         "a path begins beside the study, and ends with .toml",
     ),
@@ -63,7 +50,7 @@ Reference = Annotated[
 Setting = Annotated[
     str,
     StringConstraints(max_length=400),
-    _like(_SETTING, "AS014", "is not KEY=VALUE, for example n=18 or norm.kind=group"),
+    like(_SETTING, "AS014", "is not KEY=VALUE, for example n=18 or norm.kind=group"),
 ]
 Settings = Annotated[tuple[Setting, ...], Field(max_length=64, strict=False)]
 Labels = Annotated[tuple[Label, ...], Field(max_length=MOST_RUNS, strict=False)]
@@ -188,7 +175,7 @@ class Claim(Model):
 class Study(Model):
     """An experiment of many runs, declared."""
 
-    format: Literal[1] = Field(description="Version of the language of studies.")
+    format: Format = Field(description="Version of the language of studies.")
     name: Name = Field(description="Lower-case letters, digits, `_`, `.` and `-`.")
     about: About = Field("", description="What it is.")
     question: About = Field("", description="What is asked.")
@@ -211,10 +198,3 @@ class Study(Model):
     claims: tuple[Claim, ...] = Field(
         (), strict=False, max_length=64, description="What is to be seen, and is held against the results."
     )
-
-    @field_validator("format", mode="before")
-    @classmethod
-    def _known_format(cls, value: Any) -> Any:
-        if value != 1 or isinstance(value, bool):
-            raise problem("AS105", f"unknown format {shown(value)}: this archspec reads format 1")
-        return value
