@@ -89,9 +89,9 @@ def test_the_loader_leaves_torchs_own_numbers_alone(files: Files) -> None:
 
 def test_workers_outlive_a_signal_to_all_processes(files: Files) -> None:
     """Their reader has to write a checkpoint, and not to die of its workers."""
+    others = set(active_children())
     feed = feeds(files, FACEBOOK("augment.colour=none"), batch=1, workers=1).train
     expected = [batch.images for batch in feed.training(0)]
-    others = set(active_children())
     batches = feed.training(0)
     made = [next(batches).images]
     (worker,) = set(active_children()) - others
