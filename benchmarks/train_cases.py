@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
     from archspec.data.prepare import Feeds
+    from archspec.data.sets import Splits
+    from archspec.recipes.load import LoadedRecipe
     from archspec.recipes.models import Recipe
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
@@ -149,27 +151,33 @@ def _usual_loader(setting: Setting, clock: Clock) -> None:
             pass
 
 
-def _recipe(setting: Setting, precision: str) -> Recipe:
+def _recipe(setting: Setting, precision: str) -> LoadedRecipe:
     from archspec.recipes.load import load_recipe
 
     changes = [f"train.precision={precision}", f"data.batch={setting.batch}"]
-    return load_recipe("cifar10-paper-full50k", [*changes, f"augment.crop={setting.network.side}"]).recipe
+    return load_recipe("cifar10-paper-full50k", [*changes, f"augment.crop={setting.network.side}"])
 
 
-def _feeds(setting: Setting, recipe: Recipe) -> Feeds:
-    """Our batches, as `archspec train` prepares them."""
+def _splits(setting: Setting) -> Splits:
+    """Noise, as readers lay images."""
     import torch
 
-    from archspec.data.order import Plan
-    from archspec.data.prepare import Placement, prepared
     from archspec.data.sets import Images, Splits, room
 
     pixels, labels = setting.data()
     names = tuple(map(str, range(setting.network.classes)))
-    laid = room(len(pixels), pixels.shape[1:]).copy_(torch.from_numpy(pixels))  # as readers lay them
+    laid = room(len(pixels), pixels.shape[1:]).copy_(torch.from_numpy(pixels))
     images = Images("noise", laid, torch.from_numpy(labels), names)
-    splits = Splits(images, None, images.part(slice(0, setting.batch)))
-    return prepared(splits, recipe, Plan(recipe.data.batch), Placement(setting.device, channels_last=True))
+    return Splits(images, None, images.part(slice(0, setting.batch)))
+
+
+def _feeds(setting: Setting, recipe: Recipe) -> Feeds:
+    """Our batches, as `archspec train` prepares them."""
+    from archspec.data.order import Plan
+    from archspec.data.prepare import Placement, prepared
+
+    placement = Placement(setting.device, channels_last=True)
+    return prepared(_splits(setting), recipe, Plan(recipe.data.batch), placement)
 
 
 def _endless(feeds: Feeds) -> Iterator[Any]:
@@ -183,23 +191,25 @@ def _ours(setting: Setting, clock: Clock, *, precision: str = "fp32", compiled: 
 
     import archspec
     from archspec.runs.metrics import Metrics
+    from archspec.train.classification import Classification
     from archspec.train.loop import Terms, Trainer
 
     _keep_memory()
     recipe = _recipe(setting, precision)
-    feeds = _feeds(setting, recipe)
+    feeds = _feeds(setting, recipe.recipe)
     terms = Terms(torch.device(setting.device), compile=compiled)
-    trainer = Trainer(archspec.build(setting.network.spec), recipe, terms, len(feeds.train))
+    task = Classification(archspec.load(setting.network.spec), recipe, _splits(setting))
+    trainer = Trainer(task, terms, len(feeds.train))
     with tempfile.TemporaryDirectory() as folder, Metrics(Path(folder) / "metrics.jsonl") as metrics:
         clock.ask()
         for look in trainer.run(clock.ticking(_endless(feeds)), 10**9):
-            metrics.append({"kind": "train", **look._asdict()})
+            metrics.append({"kind": "train", **look.as_json()})
 
 
 def _our_loader(setting: Setting, clock: Clock) -> None:
     """Our batches, with nobody behind them."""
     _keep_memory()
-    feeds = _feeds(setting, _recipe(setting, "fp32"))
+    feeds = _feeds(setting, _recipe(setting, "fp32").recipe)
     clock.ask()
     for _ in clock.ticking(_endless(feeds)):
         pass
@@ -225,7 +235,7 @@ def _bare(setting: Setting, clock: Clock) -> None:
     import archspec
     from archspec.train.optimiser import make_optimiser
 
-    recipe = _recipe(setting, "bf16")
+    recipe = _recipe(setting, "bf16").recipe
     network = archspec.build(setting.network.spec).to(setting.device, memory_format=torch.channels_last)
     optimizer = make_optimiser(network, recipe.optimiser)
     forward = torch.compile(network)

@@ -66,6 +66,22 @@ class Network(_Model):
     rows: tuple[Row, ...] = Field(strict=False, max_length=1000)
 
 
+class DetectorRow(_Model):
+    """One published number about what a detector's regions share."""
+
+    quantity: Literal["convolutions", "stride"]
+    printed: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,6}$")]
+    place: Text
+
+
+class PublishedDetector(_Model):
+    """A detector of a table, the file that is held to be it, and its rows."""
+
+    name: Text
+    spec: Text
+    rows: tuple[DetectorRow, ...] = Field(strict=False, max_length=100)
+
+
 class Table(_Model):
     """Published numbers."""
 
@@ -73,6 +89,7 @@ class Table(_Model):
     name: Text
     title: Text
     networks: tuple[Network, ...] = Field(strict=False, max_length=1000)
+    detectors: tuple[PublishedDetector, ...] = Field((), strict=False, max_length=100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +106,7 @@ class Published:
     def network_for(self, spec_name: str) -> Network | None:
         """The network whose name a spec's name starts with: resnet50-v1.5 is a ResNet-50."""
         wanted = plain_name(spec_name)
-        fitting = [network for network in self.table.networks if _starts(wanted, plain_name(network.name))]
+        fitting = [network for network in self.table.networks if starts(wanted, plain_name(network.name))]
         return max(fitting, key=lambda network: len(network.name), default=None)
 
 
@@ -98,7 +115,8 @@ def plain_name(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def _starts(wanted: str, name: str) -> bool:
+def starts(wanted: str, name: str) -> bool:
+    """Whether a plain name is another's with more behind it: resnet50v15 is resnet50, resnet500 is not."""
     return wanted.startswith(name) and not wanted[len(name) : len(name) + 1].isdigit()
 
 

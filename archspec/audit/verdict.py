@@ -8,7 +8,7 @@ from typing import Literal
 
 from archspec.audit.table import precision
 
-Verdict = Literal["rounds", "within-one-unit", "differs"]
+Verdict = Literal["rounds", "within-one-unit", "differs", "not printed"]
 
 
 @dataclass(frozen=True, slots=True)

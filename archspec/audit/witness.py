@@ -74,7 +74,7 @@ def _fvcore(architecture: Architecture) -> Testimony:
         params=parameter_count(module)[""],
         macs=int(operators["conv"] + operators["linear"] + operators["addmm"]),
         conv_macs=int(operators["conv"]),
-        layers=sum(_on_the_path(name) for name in layers),
+        layers=sum(on_the_path(name) for name in layers),
     )
 
 
@@ -101,12 +101,12 @@ def _torch(architecture: Architecture) -> Testimony:
         params=sum(parameter.numel() for parameter in module.parameters()),
         macs=sum(flops.values()) // 2,
         conv_macs=sum(count for operator, count in flops.items() if "convolution" in operator) // 2,
-        layers=sum(_on_the_path(name) for name in weighted),
+        layers=sum(on_the_path(name) for name in weighted),
         outputs=outputs,
     )
 
 
-def _on_the_path(name: str) -> bool:
+def on_the_path(name: str) -> bool:
     """Whether a module lies on the main path, where the paper counts layers."""
     return not any(part.startswith(_OFF_THE_PATH) for part in name.split("."))
 

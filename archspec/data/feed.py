@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from archspec.data.order import batches, pieces, sizes, steps
+from archspec.data.order import batches, pieces, sizes
+from archspec.recipes.schedule import steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,11 +24,12 @@ _AT_ONCE = 2**26
 class Batch(NamedTuple):
     """A rank's images of one step, float32 (B, C, h, w), and labels, int64 (B,), on the device.
 
-    The last batch of an epoch may leave nothing to a rank: then B is 0, for every rank takes every step.
+    Of pictures with objects both are lists: (C, h, w) of any size, and tables of tensors. The last batch of an epoch
+    may leave nothing to a rank: then B is 0, for every rank takes every step.
     """
 
-    images: Tensor
-    labels: Tensor
+    images: Any
+    labels: Any
     whole: int
     """How many images the step has on all ranks together: what a loss summed over B is divided by."""
 

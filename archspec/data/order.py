@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
+
+from archspec.recipes.schedule import steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,10 +19,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from archspec.recipes.models import Data
+    from archspec.recipes.schedule import Last
 
     Indices = NDArray[np.int64]
-
-Last = Literal["keep", "drop"]
 
 _GAMMA = 0x9E3779B97F4A7C15
 _FIRST = 0xBF58476D1CE4E5B9
@@ -108,11 +109,6 @@ def spaced(n: int, most: int) -> Indices:
 
     count = min(n, most) if most else n
     return np.arange(count) * n // max(count, 1)
-
-
-def steps(n: int, batch: int, last: Last = "keep") -> int:
-    """How many batches an epoch of n images has."""
-    return n // batch if last == "drop" else -(-n // batch)
 
 
 def sizes(n: int, batch: int, *, start: int = 0, last: Last = "keep") -> Iterator[int]:

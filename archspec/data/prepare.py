@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from archspec.data.augment import Augment
 from archspec.data.feed import Feed, Resident
-from archspec.data.order import spaced, steps
+from archspec.data.order import spaced
 from archspec.data.pictures import View
 from archspec.data.sets import Files, Images, Splits
 from archspec.data.statistics import IMAGENET_COLOURS, measure, needs_images, normaliser
 from archspec.data.stream import Stream, in_memory, sampled
 from archspec.data.telling import counted, paced, silent
 from archspec.errors import file_error
+from archspec.recipes.schedule import steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

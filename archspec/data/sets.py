@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 from archspec.data.order import Use, noise, order
 from archspec.errors import file_error
@@ -129,7 +129,20 @@ class Splits:
     test: Set
 
 
-def held_out(splits: Splits, count: int, which: Which = "last") -> Splits:
+class Parted(Protocol):
+    """Splits of any kind, as a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def train(self) -> Any:
+        """What is trained on: its length, its name, and parts of it."""
+
+
+S = TypeVar("S", bound=Parted)
+
+
+def held_out(splits: S, count: int, which: Which = "last") -> S:
     """The splits with `count` of the training images for validation, in place of what the set itself has for it.
 
     The random ones are the same in every run. Raises `FileError`: AS541 where that leaves nothing to train on.

@@ -9,7 +9,7 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from archspec.data.feed import Batch, shares, tested
 from archspec.data.order import pieces, spaced
@@ -41,7 +41,7 @@ Item = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class _Damaged:
+class Damaged:
     """What is wrong with a picture, as a value: an exception would lose its parts on the way from a worker.
 
     Not a bare tuple: where memory is pinned, torch makes a list of one.
@@ -88,7 +88,7 @@ class _Testing:
         return _made(self.files, items, lambda picture, _: seen(picture, self.view))
 
 
-def _made(files: Files, items: list[Item], cut: Callable[[Image, int], Bytes]) -> Tensor | _Damaged:
+def _made(files: Files, items: list[Item], cut: Callable[[Image, int], Bytes]) -> Tensor | Damaged:
     """A batch of bytes (B, ..., H, W, C), or what is wrong."""
     import numpy as np
     import torch
@@ -99,9 +99,9 @@ def _made(files: Files, items: list[Item], cut: Callable[[Image, int], Bytes]) -
         try:
             made.append(cut(decoded(path, files.channels), place))
         except FileError as error:
-            return _Damaged(tuple(error.diagnostics))
+            return Damaged(tuple(error.diagnostics))
         except ValueError as error:
-            return _Damaged(tuple(damaged(path, str(error)).diagnostics))
+            return Damaged(tuple(damaged(path, str(error)).diagnostics))
     return torch.from_numpy(np.stack(made))
 
 
@@ -151,19 +151,26 @@ def _unremarked() -> Iterator[None]:
         yield
 
 
-class _Loader:
+class Made(Protocol):
+    """What makes a batch of items, in a worker or here; `Damaged` where it cannot."""
+
+    def __getitems__(self, items: list[Item]) -> Any:
+        """The batch."""
+
+
+class Loader:
     """torch's loader over items that change with each epoch."""
 
-    def __init__(self, images: _Training | _Testing, workers: int, *, pinned: bool) -> None:
+    def __init__(self, images: Made, workers: int, *, pinned: bool) -> None:
         self.images, self.workers, self.pinned = images, workers, pinned
         self.items = _Items()
         self.loader: Any = None
 
-    def bytes(self, items: Iterable[list[Item]]) -> Iterator[Tensor]:
+    def batches(self, items: Iterable[list[Item]]) -> Iterator[Any]:
         """A batch for each list of items. Raises `FileError` for a picture that cannot be read."""
         self.items.next = items
         for made in self._begun():
-            if isinstance(made, _Damaged):
+            if isinstance(made, Damaged):
                 break
             yield made
         else:
@@ -172,11 +179,11 @@ class _Loader:
         self.loader = None
         raise FileError(made.diagnostics)
 
-    def _begun(self) -> Iterator[Tensor | _Damaged]:
+    def _begun(self) -> Iterator[Any]:
         with _unremarked():
             if self.loader is None:
                 self.loader = self._made()
-            begun: Iterator[Tensor | _Damaged] = iter(self.loader)
+            begun: Iterator[Any] = iter(self.loader)
         return begun
 
     def _made(self) -> Any:
@@ -203,7 +210,7 @@ class Stream:
     def __init__(self, files: Files, augment: Augment, plan: Plan, *, view: View, workers: int = 0) -> None:
         self.files, self.augment, self.plan = files, augment, plan
         self.view, self.workers = view, workers
-        self._loader: _Loader | None = None
+        self._loader: Loader | None = None
 
     def __len__(self) -> int:
         return len(self.files)
@@ -214,7 +221,7 @@ class Stream:
             _Training(self.files, self.augment.settings, self.plan.seed)
         )
         own = list(shares(self, epoch, rank=rank, ranks=ranks, start=start))
-        made = self._loader.bytes([(epoch, int(index)) for index in share.indices] for share in own)
+        made = self._loader.batches([(epoch, int(index)) for index in share.indices] for share in own)
         for share, images in zip(own, made, strict=True):
             draws = self.augment.draws(self.plan.seed, epoch, share.indices)
             varied_ = self.augment.streamed(self._there(images), draws)
@@ -227,7 +234,7 @@ class Stream:
         """
         size = self.plan.batch if self.view.crop else ranks
         own = list(tested(len(self), size, rank=rank, ranks=ranks))
-        made = self._made(_Testing(self.files, self.view)).bytes(
+        made = self._made(_Testing(self.files, self.view)).batches(
             [(0, int(index)) for index in share.indices] for share in own
         )
         for share, images in zip(own, made, strict=True):
@@ -239,9 +246,9 @@ class Stream:
         views = self.augment.streamed(images.flatten(0, 1), None)
         return views.reshape(images.shape)
 
-    def _made(self, images: _Training | _Testing) -> _Loader:
+    def _made(self, images: _Training | _Testing) -> Loader:
         pinned = str(self.augment.device).startswith("cuda")
-        return _Loader(images, self.workers, pinned=pinned)
+        return Loader(images, self.workers, pinned=pinned)
 
     def _there(self, images: Tensor) -> Tensor:
         """Bytes (..., H, W, C), as a worker made them, on the device as (..., C, H, W) in the memory format."""
@@ -257,7 +264,7 @@ class Stream:
 def sampled(files: Files, view: View, *, most: int, workers: int = 0, batch: int = 64) -> Iterator[Tensor]:
     """Bytes (B, C, h, w) of at most so many of the pictures, evenly spaced: for statistics."""
     items = ([(0, int(index)) for index in share] for share in pieces(spaced(len(files), most), batch))
-    for images in _Loader(_Testing(files, view), workers, pinned=False).bytes(items):
+    for images in Loader(_Testing(files, view), workers, pinned=False).batches(items):
         yield images.movedim(-1, -3)
 
 

@@ -124,11 +124,12 @@ def written(architecture: Architecture, tensors: Mapping[str, np.ndarray[Any, An
     """The model with its metadata, in memory, before any quantisation. Needs no torch."""
     form = form_of(order)
     made = write_model(architecture, tensors, form, {})
-    _say_of_itself(made.model, metadata(architecture, replace(order, form=form)))
+    say_of_itself(made.model, metadata(architecture, replace(order, form=form)))
     return made
 
 
-def _say_of_itself(model: ModelProto, said: Mapping[str, str]) -> None:
+def say_of_itself(model: ModelProto, said: Mapping[str, str]) -> None:
+    """Gives a model its metadata, and with it the digest of its graph."""
     from onnx import helper
 
     # sorted, so that equal contents give equal bytes
@@ -161,10 +162,10 @@ def export(
 
             say("quantising")
             model = quantized(made.model, order.calibration, folder)
-            _say_of_itself(model, metadata(architecture, order))
+            say_of_itself(model, metadata(architecture, order))
         said = {each.key: each.value for each in model.metadata_props}
         weights = 4 * architecture.measure.total.params
-        _store(model, staged, external=order.external or weights > MOST_INLINE)
+        store_model(model, staged, external=order.external or weights > MOST_INLINE)
         proof = None
         if order.prove:
             proof = _proved(architecture, tensors, (staged, model, made), order, target, say)
@@ -180,11 +181,12 @@ def _finished(
 ) -> Exported:
     files = sorted(folder.iterdir(), key=lambda path: path.name)
     sizes = {each.name: each.stat().st_size for each in files}
-    shapes = [_shape(value) for value in (*model.graph.input, *model.graph.output)]
+    shapes = [value_of(value) for value in (*model.graph.input, *model.graph.output)]
     return Exported(target, sizes, len(model.graph.node), shapes[0], shapes[1], said, proof)
 
 
-def _shape(value: Any) -> Value:
+def value_of(value: Any) -> Value:
+    """An input or an output of a graph."""
     from onnx import TensorProto
 
     tensor = value.type.tensor_type
@@ -214,7 +216,7 @@ def move(folder: Path, home: Path) -> None:
         each.replace(home / each.name)
 
 
-def _store(model: ModelProto, path: Path, *, external: bool) -> None:
+def store_model(model: ModelProto, path: Path, *, external: bool) -> None:
     """One file, or two where the weights lie apart."""
     import onnx
 
@@ -251,7 +253,7 @@ def _proved(
 
     staged, model, made = files
     say("checking")
-    _check(staged, model, target)
+    check_model(staged, model, target)
     limit = Limit(order.tolerance, 0) if order.tolerance is not None else Limit(TOLERANCE[order.precision])
     pictures = np.concatenate(order.calibration) if order.precision == "int8" else None
     by = order.preprocessing
@@ -283,7 +285,7 @@ def _check_range(subject: Subject, target: Path) -> None:
         raise file_error(target, "AS513", message, hint="nothing was written")
 
 
-def _check(path: Path, model: ModelProto, target: Path) -> None:
+def check_model(path: Path, model: ModelProto, target: Path) -> None:
     """The full checker of onnx on the file as it lies there, and strict inference of every value's shape."""
     import onnx
 

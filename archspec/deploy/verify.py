@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
     from archspec.architecture import Architecture
+    from archspec.backends.onnx.write import Form
     from archspec.weights.files import Weights
 
 MAX_SOURCE = 4 * 2**20
@@ -64,10 +65,10 @@ def _parting(text: str, anew: str) -> str:
     return f"line {line} is not what the spec prints"
 
 
-def verify_model(path: Path, weights: Weights | None = None) -> list[Check]:
-    """An exported ONNX file against the spec it carries, and against the weights it was made from."""
-    model = loaded(path)
-    said = _said(model, path)
+def verify_model(path: Path, weights: Weights | None = None, model: ModelProto | None = None) -> list[Check]:
+    """An exported ONNX file (`model`, where it is open already) against its spec and the weights it was made from."""
+    model = model or loaded(path)
+    said = said_by(model, path)
     try:
         architecture = provenance.recalled(said, str(path))
     except FileError as error:
@@ -89,7 +90,7 @@ def verify_model(path: Path, weights: Weights | None = None) -> list[Check]:
     return checks
 
 
-def _said(model: ModelProto, path: Path) -> dict[str, str]:
+def said_by(model: ModelProto, path: Path | str) -> dict[str, str]:
     """The metadata of a model. Protobuf hands out bytes where a text is no UTF-8."""
     said = {each.key: each.value for each in model.metadata_props}
     if not all(isinstance(text, str) for pair in said.items() for text in pair):
@@ -126,11 +127,16 @@ def _graph(model: ModelProto, architecture: Architecture, said: Mapping[str, str
         anew = written(architecture, _zeros(architecture), order).model
     except (FileError, TypeError, ValueError, LookupError, RecursionError) as error:
         return Check("graph", ok=False, detail=f"its form cannot be written anew: {str(error)[:300]}")
-    parts = ("operator sets", "functions", "inputs", "outputs", "nodes", "tensors")
-    for name, ours, theirs in zip(parts, _outline(anew), _outline(model), strict=True):
+    for name, ours, theirs in outlines(anew, model):
         if ours != theirs:
             return Check("graph", ok=False, detail=f"its {name} are not those that the spec writes")
     return Check("graph", ok=True, detail=f"{len(model.graph.node)} nodes, as the spec writes them")
+
+
+def outlines(ours: ModelProto, theirs: ModelProto) -> Iterator[tuple[str, Any, Any]]:
+    """What two graphs are made of, part by part, without the values of their tensors."""
+    parts = ("operator sets", "functions", "inputs", "outputs", "nodes", "tensors")
+    return zip(parts, _outline(ours), _outline(theirs), strict=True)
 
 
 def _outline(model: ModelProto) -> tuple[Any, ...]:
@@ -145,16 +151,19 @@ def _outline(model: ModelProto) -> tuple[Any, ...]:
 
 def _order(said: Mapping[str, str]) -> Order:
     """The order that a file was written to, as far as its graph goes."""
+    form = form_said(json.loads(said.get(FORM, "{}")))
+    return Order(form=form, weights_sha256=said.get(provenance.WEIGHTS, ""))
+
+
+def form_said(table: Any) -> Form:
+    """The form that a file says it has. Raises `TypeError`, `ValueError` or `LookupError` for what is none."""
     from archspec.backends.onnx.write import Form, Normalisation
 
-    form = json.loads(said.get(FORM, "{}"))
-    if not isinstance(form, dict):
+    if not isinstance(table, dict):
         raise ValueError("it is no table")
-    by = form.pop("normalisation", None)
+    by = table.pop("normalisation", None)
     normalisation = Normalisation(tuple(by[0]), tuple(by[1]), by[2]) if by else None
-    return Order(
-        form=Form(**form, normalisation=normalisation), weights_sha256=said.get(provenance.WEIGHTS, "")
-    )
+    return Form(**table, normalisation=normalisation)
 
 
 def _zeros(architecture: Architecture) -> dict[str, np.ndarray[Any, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from archspec.backends.plan import plan
+from archspec.detection.counts import features
 from archspec.detection.parts import keys, slice_of
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def detector(loaded: LoadedDetector, weights: Weights | None = None, *, init: bo
     from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
     from archspec.api import build
-    from archspec.detection.modules import RegionDetector, RegionPool
+    from archspec.detection.modules import ContextHeads, RegionDetector, RegionPool
 
     parts, told = loaded.parts, loaded.detector
     network = build(loaded.architecture, init=init and weights is None)
@@ -43,12 +44,12 @@ def detector(loaded: LoadedDetector, weights: Weights | None = None, *, init: bo
         _fill(network, loaded, weights)
     shared, region = (_part(network, loaded, graph) for graph in (parts.shared, parts.region))
     norms = _frozen(loaded, shared, region)
-    predictor = FastRCNNPredictor(parts.features, len(told.labels) + 1)
+    predictor = FastRCNNPredictor(features(loaded), len(told.labels) + 1)
     if init:
         _drawn(predictor.cls_score, 0.01)
         _drawn(predictor.bbox_pred, 0.001)
     regions, image, detections = told.regions, told.image, told.detections
-    heads = RoIHeads(
+    heads = (ContextHeads if regions.context else RoIHeads)(
         RegionPool(regions.kind, regions.size, parts.stride, regions.points),
         region,
         predictor,

@@ -6,7 +6,7 @@ coding of boxes have none.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from archspec.ir import ops
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from archspec.ir.operation import Shape
     from archspec.passes.measure import Row
 
-PartName = Literal["shared", "proposals", "region", "predictor"]
+PartName = Literal["shared", "proposals", "context", "region", "predictor"]
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One of the four parts of a detector, its rows, and the shape of what is put into it."""
+    """One of the parts of a detector, its rows, and the shape of what is put into it."""
 
     name: PartName
     each: Literal["image", "region"]
@@ -51,7 +51,7 @@ class DetectorCounts:
 
     @property
     def per_image(self) -> int:
-        """Multiply-adds of an image: the shared part and the proposals."""
+        """Multiply-adds of an image: the shared part, the proposals and, where there is one, the context."""
         return sum(part.counts.macs for part in self.parts if part.each == "image")
 
     @property
@@ -83,15 +83,34 @@ def counted(loaded: LoadedDetector, size: tuple[int, int] | None = None) -> Dete
     shared = _part("shared", "image", parts.shared, image)
     proposals = proposal_graph(parts.channels, detector.proposals.width, anchors)
     region = _part("region", "region", parts.region, parts.region_shape)
-    predictor = predictor_graph(parts.features, len(detector.labels))
+    width = features(loaded)
+    predictor = predictor_graph(width, len(detector.labels))
     return DetectorCounts(
         size,
         (
             shared,
             _part("proposals", "image", proposals, shared.output),
+            *([_context(region)] if detector.regions.context else []),
             region,
-            _part("predictor", "region", predictor, region.output),
+            _part("predictor", "region", predictor, (width,)),
         ),
+    )
+
+
+def features(loaded: LoadedDetector) -> int:
+    """Values that scores and offsets are made of: a region's, and as many of the whole image where it is a context."""
+    return loaded.parts.features * (2 if loaded.detector.regions.context else 1)
+
+
+def _context(region: Part) -> Part:
+    """The whole image as one region more. The layers are the region's own, so their weights are counted there."""
+    rows = tuple(replace(row, counts=replace(row.counts, params=0, buffers=0)) for row in region.rows)
+    return replace(
+        region,
+        name="context",
+        each="image",
+        rows=rows,
+        counts=replace(region.counts, params=0, buffers=0),
     )
 
 

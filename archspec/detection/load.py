@@ -90,16 +90,23 @@ def load_detector(
 
 
 def resolve_detector(
-    first: Document, settings: Sequence[str] = (), *, allow_outside: bool = False
+    first: Document,
+    settings: Sequence[str] = (),
+    *,
+    network: Architecture | None = None,
+    allow_outside: bool = False,
 ) -> LoadedDetector:
-    """The detector that a document and all it extends declare. Raises `SpecError`."""
+    """The detector that a document and all it extends declare. Raises `SpecError`.
+
+    With a `network`, that is the backbone, whatever the document names: its file need not be there any more.
+    """
     root = first.path.parent if first.path is not None else Path.cwd()
     files = gather(first, root, allow_outside=allow_outside)
     sources = Sources((*files, *assignments(settings, None, {})))
     file, found = validated(DetectorFile, sources, of_stage=_OF_STAGE)
     found += contradictions(file.detector, sources)
     try:
-        architecture = _backbone(file.detector, sources, root, allow_outside=allow_outside)
+        architecture = network or _backbone(file.detector, sources, root, allow_outside=allow_outside)
         parts = divided(architecture, file.detector.cut, file.detector.regions.size)
     except ProblemsFound as more:
         raise sources.error([*found, *more.problems]) from more

@@ -151,6 +151,11 @@ class Regions(Model):
     points: Annotated[int, Field(ge=0, le=16)] = Field(
         2, description='Of "align": points on a side of each cell; 0 takes about one a position.'
     )
+    context: bool = Field(
+        False,
+        description="Whether the whole image, pooled and put through the same layers, stands beside each region before "
+        "scores and offsets (He et al. 2015, appendix B).",
+    )
     foreground: Share = Field(0.5, description="Overlap from which a proposal is of an object's class.")
     background: Share = Field(0.5, description="Overlap below which it is background.")
     sampled: Boxes = Field(128, description="Proposals of an image that a training step's loss is of.")

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, Self
 
+import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
+from torchvision.models.detection.roi_heads import RoIHeads, fastrcnn_loss
 from torchvision.ops import roi_align, roi_pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+
+LOSSES = ("loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg")
+"""What a detector learns from, by torchvision's names: of the proposals, then of the regions."""
 
 
 class ProposalHead(nn.Module):
@@ -54,6 +60,51 @@ class RegionPool(nn.Module):
         return f"{self.kind}, size={self.size}, stride={self.stride}"
 
 
+class ContextHeads(RoIHeads):  # type: ignore[misc]
+    """torchvision's, with the whole image beside each of its regions (He et al. 2015, appendix B).
+
+    The image is pooled as one region more and goes through the same layers; `box_predictor` takes twice the values.
+    """
+
+    def forward(
+        self,
+        features: Mapping[str, Tensor],
+        proposals: list[Tensor],
+        image_shapes: Sequence[tuple[int, int]],
+        targets: Sequence[Mapping[str, Tensor]] | None = None,
+    ) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
+        """Maps and N times `(R, 4)` boxes to what was found in N images and, in training, to losses."""
+        if self.training:
+            proposals, _, labels, moves = self.select_training_samples(proposals, targets)
+        scores, offsets = self.box_predictor(described(self, features, proposals, image_shapes))
+        if self.training:
+            classes, boxes = fastrcnn_loss(scores, offsets, labels, moves)
+            return [], {"loss_classifier": classes, "loss_box_reg": boxes}
+        found = zip(*self.postprocess_detections(scores, offsets, proposals, image_shapes), strict=True)
+        return [dict(zip(("boxes", "scores", "labels"), each, strict=True)) for each in found], {}
+
+
+def described(
+    heads: RoIHeads, maps: Mapping[str, Tensor], boxes: list[Tensor], sizes: Sequence[tuple[int, int]]
+) -> Tensor:
+    """What scores and offsets are made of: N times `(R, 4)` boxes to `(sum of R, F)`, or `2 F` with the context.
+
+    `sizes` are the images' (height, width), without what a batch adds to them.
+    """
+    pooled = heads.box_roi_pool(maps, boxes, sizes)
+    if not isinstance(heads, ContextHeads):
+        values: Tensor = heads.box_head(pooled)
+        return values
+    whole = [
+        each.new_tensor([[0, 0, width, height]]) for each, (height, width) in zip(boxes, sizes, strict=True)
+    ]
+    # together: batch normalisation in training could do nothing with an image alone
+    values = heads.box_head(torch.cat([pooled, heads.box_roi_pool(maps, whole, sizes)]))
+    regions, images = values[: len(pooled)], values[len(pooled) :]
+    beside = torch.cat([image.expand(len(each), -1) for image, each in zip(images, boxes, strict=True)])
+    return torch.cat([regions, beside], 1)
+
+
 class RegionDetector(GeneralizedRCNN):  # type: ignore[misc]
     """torchvision's detector around our network: images and targets in, losses or detections out.
 
@@ -67,6 +118,21 @@ class RegionDetector(GeneralizedRCNN):  # type: ignore[misc]
         self.labels = ("background", *labels)
         self._fixed = tuple(fixed)  # a tuple registers nothing: they are the network's own modules
         self.train()
+
+    @property
+    def context(self) -> bool:
+        """Whether the whole image stands beside each region."""
+        return isinstance(self.roi_heads, ContextHeads)
+
+    def forward(
+        self, images: list[Tensor], targets: list[dict[str, Tensor]] | None = None
+    ) -> dict[str, Tensor] | list[dict[str, Tensor]]:
+        """As torchvision's. Of no images the losses are 0, and so are all gradients: a rank may have none in a step."""
+        if self.training and not images:
+            nothing: Tensor = sum((each.sum() * 0 for each in self.parameters()), torch.zeros(()))
+            return dict.fromkeys(LOSSES, nothing)
+        found: dict[str, Tensor] | list[dict[str, Tensor]] = super().forward(images, targets)
+        return found
 
     def train(self, mode: bool = True) -> Self:
         """As any module's, but statistics that are fixed stay so in training."""
@@ -90,12 +156,18 @@ class PerImage(nn.Module):
 
 
 class PerRegion(nn.Module):
-    """What a detector runs for each region: `(R, C, size, size)` to scores and offsets."""
+    """What a detector runs for each region: `(R, C, size, size)` to scores and offsets.
+
+    With a context: and `(1, F)`, what `head` makes of the whole image pooled, once an image.
+    """
 
     def __init__(self, detector: RegionDetector) -> None:
         super().__init__()
         self.head, self.predictor = detector.roi_heads.box_head, detector.roi_heads.box_predictor
 
-    def forward(self, regions: Tensor) -> tuple[Tensor, Tensor]:
-        scores, offsets = self.predictor(self.head(regions))
+    def forward(self, regions: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        values = self.head(regions)
+        if context is not None:
+            values = torch.cat([values, context.expand(len(values), -1)], 1)
+        scores, offsets = self.predictor(values)
         return scores, offsets

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from archspec.data.telling import Say
-    from archspec.detection.annotations import Splits
+    from archspec.detection.annotations import Scenes, Splits
 
 NAMES = ("shapes", *voc.COMBINATIONS, "coco")
 _INSIDE = ("", "VOC", "voc", "COCO", "coco", "coco2017", "coco2014")
@@ -35,6 +35,11 @@ def find(name: str, root: Path | None = None, say: Say = silent) -> Source:
 
     `say` hears how far reading is: every two seconds at most. Raises `FileError`: AS531.
     """
+    source = _found(name, root, say)
+    return replace(source, read=lambda: _named(source.read(), source.name))
+
+
+def _found(name: str, root: Path | None, say: Say) -> Source:
     if name == "shapes":
         return Source(name, "made up", lambda: shapes.make(say=paced(say)))
     if name in voc.COMBINATIONS:
@@ -49,6 +54,16 @@ def find(name: str, root: Path | None = None, say: Say = silent) -> Source:
     if root is None and own.is_dir():
         return Source("folder", name, lambda: coco.read_folder(own, own.name, paced(say)))
     raise file_error(name, "AS531", "there is no data set of this name", hint=did_you_mean(name, NAMES))
+
+
+def _named(splits: Splits, name: str) -> Splits:
+    """Each part by the set's name, by which metrics and reports know it; readers say which part it is, and the year."""
+
+    def named(part: Scenes | None) -> Scenes | None:
+        return None if part is None else replace(part, name=name)
+
+    validation, test = named(splits.validation), named(splits.test)
+    return replace(splits, train=replace(splits.train, name=name), validation=validation, test=test)
 
 
 def _place(name: str, root: Path | None, has: Callable[[Path], bool], fetch: str) -> Path:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from archspec.detection.counts import counted, largest
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import nn
 
     from archspec.detection.load import LoadedDetector
@@ -52,12 +54,12 @@ def _fvcore(loaded: LoadedDetector, size: tuple[int, int]) -> Testimony:
         from fvcore.nn import FlopCountAnalysis, parameter_count
 
         counts = []
-        for part, shape in _halves(module, loaded, size):
-            analysis = FlopCountAnalysis(part, torch.zeros(1, *shape))
+        for run in _runs(module, loaded, size):
+            analysis = FlopCountAnalysis(run.part, tuple(torch.zeros(1, *shape) for shape in run.shapes))
             analysis.unsupported_ops_warnings(enabled=False).uncalled_modules_warnings(enabled=False)
             operators = analysis.by_operator()
             counts.append(int(operators["conv"] + operators["linear"] + operators["addmm"]))
-        return Testimony(parameter_count(module)[""], *counts)
+        return _testimony(parameter_count(module)[""], counts)
 
 
 def _torch(loaded: LoadedDetector, size: tuple[int, int]) -> Testimony:
@@ -69,18 +71,32 @@ def _torch(loaded: LoadedDetector, size: tuple[int, int]) -> Testimony:
     with torch.device("meta"):
         module = detector(loaded, init=False).eval()
     counts = []
-    for part, shape in _halves(module, loaded, size):
+    for run in _runs(module, loaded, size):
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            part(torch.empty(1, *shape, device="meta"))
+            run.part(*(torch.empty(1, *shape, device="meta") for shape in run.shapes))
         counts.append(counter.get_total_flops() // 2)
-    return Testimony(sum(each.numel() for each in module.parameters()), *counts)
+    return _testimony(sum(each.numel() for each in module.parameters()), counts)
 
 
-def _halves(
-    module: RegionDetector, loaded: LoadedDetector, size: tuple[int, int]
-) -> tuple[tuple[nn.Module, Shape], tuple[nn.Module, Shape]]:
-    """What is run for an image and what is run for a region, each with the shape of its input."""
+class _Run(NamedTuple):
+    """A part that is run, and the shapes of its inputs, without the batch."""
+
+    part: nn.Module
+    shapes: tuple[Shape, ...]
+
+
+def _runs(module: RegionDetector, loaded: LoadedDetector, size: tuple[int, int]) -> tuple[_Run, ...]:
+    """What is run for a region, then all that is run for an image."""
     from archspec.detection.modules import PerImage, PerRegion
 
     parts = loaded.parts
-    return (PerImage(module), (parts.image_channels, *size)), (PerRegion(module), parts.region_shape)
+    image = _Run(PerImage(module), ((parts.image_channels, *size),))
+    if not module.context:
+        return _Run(PerRegion(module), (parts.region_shape,)), image
+    context = _Run(module.roi_heads.box_head, (parts.region_shape,))
+    return _Run(PerRegion(module), (parts.region_shape, (parts.features,))), image, context
+
+
+def _testimony(parameters: int, counts: Sequence[int]) -> Testimony:
+    region, *image = counts
+    return Testimony(parameters, sum(image), region)

@@ -23,6 +23,8 @@ Below1 = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Pixel = Annotated[float, Field(ge=0, le=255, allow_inf_nan=False)]
 Spread = Annotated[float, Field(ge=1e-6, le=255, allow_inf_nan=False)]
 Ratio = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
+SetName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.+-]{0,63}$")]
+"""Of a data set: also `07+12`."""
 Topic = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 Sentence = Annotated[str, StringConstraints(max_length=600)]
 Milestones = Annotated[tuple[Positive, ...], Field(max_length=100, strict=False)]

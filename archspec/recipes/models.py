@@ -18,6 +18,7 @@ from archspec.recipes.fields import (
     Rate,
     Ratio,
     Sentence,
+    SetName,
     Share,
     Side,
     SideRange,
@@ -34,7 +35,7 @@ from archspec.spec.models import Model
 class Data(Model):
     """What is trained on, and how much of it at a time."""
 
-    name: Name = Field("digits", description="The data set, where `--data` names none.")
+    name: SetName = Field("digits", description="The data set, where `--data` names none.")
     split: Count = Field(0, description="Training images held out for validation; 0 holds out none.")
     which: Literal["last", "random"] = Field(
         "last",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import asdict, dataclass, replace
 from math import cos, log10, pi
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from archspec.recipes.fields import TRAIN_ERROR
 
@@ -41,13 +41,20 @@ class ScheduleState:
         return cls(**{**table, "drops": tuple(table["drops"])})
 
 
+Last = Literal["keep", "drop"]
+"""What becomes of the images behind the last whole batch, as `data.last` says."""
+
 NEW = ScheduleState()
+
+
+def steps(images: int, batch: int, last: Last = "keep") -> int:
+    """How many batches an epoch of so many images has."""
+    return images // batch if last == "drop" else -(-images // batch)
 
 
 def epoch_steps(recipe: Recipe, images: int) -> int:
     """Steps that see the images once, as `data.last` says: 0 where a whole batch is asked for and there is none."""
-    data = recipe.data
-    return images // data.batch if data.last == "drop" else -(-images // data.batch)
+    return steps(images, recipe.data.batch, recipe.data.last)
 
 
 def total_steps(recipe: Recipe, *, steps_per_epoch: int) -> int:

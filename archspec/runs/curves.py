@@ -1,5 +1,7 @@
 """The curves of runs: errors over iterations out of `metrics.jsonl`; several seeds as their mean and range.
 
+A detector's error is 1 - mAP, of validation alone; its losses stand in the place of training errors.
+
 Training errors are those of epochs where a run has at least ten, else of its train records: means of about a second
 each, pooled by their images to at most sixty points. Lines that hold no usable number are passed over.
 """
@@ -7,32 +9,24 @@ each, pooled by their images to at most sixty points. Lines that hold no usable 
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass, replace
-from itertools import pairwise
-from math import ceil, fsum, isclose, isfinite
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from dataclasses import dataclass, field, replace
+from math import fsum, isclose
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from archspec.errors import file_error
 from archspec.runs.folder import read_run
-from archspec.runs.metrics import read
+from archspec.runs.series import Change, pooled, series_of, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from archspec.runs.folder import RunFolder, RunTold
+    from archspec.runs.folder import RunFolder
+    from archspec.runs.series import Series, Source
 
 ENOUGH_EPOCHS = 10
-MOST_POOLED = 60
-MOST_CHANGES = 12
-"""A schedule with more of them is no staircase, and none is told."""
-LEAST_RATIO = 1.2
 NEAR = 0.01
 """Changes of several runs are one where they are this close, as a share of the longest run."""
-MOST_NAMED = 60
-"""Characters of a name in a label."""
-
-Source = Literal["epochs", "records"]
 
 
 class Point(NamedTuple):
@@ -42,19 +36,6 @@ class Point(NamedTuple):
     mean: float
     low: float
     high: float
-
-
-class Change(NamedTuple):
-    """A new learning rate. `step` is the last one known to be trained at the old rate."""
-
-    step: int
-    before: float
-    after: float
-
-    @property
-    def ratio(self) -> float:
-        """What the rate was divided by."""
-        return self.before / self.after if self.after else float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +56,16 @@ class Curve:
     changes: tuple[Change, ...]
     steps_per_epoch: float | None
     finished: bool
+    detector: bool = False
+    losses: Mapping[str, tuple[Point, ...]] = field(default_factory=dict)
+    """A detector's: their sum as `SUM`, and each by its name."""
     label: str = ""
 
     @property
     def end(self) -> int:
         """The last step that anything is known of."""
-        return max(points[-1].step for points in (self.train, self.validation) if points)
+        known = (self.train, self.validation, *self.losses.values())
+        return max(points[-1].step for points in known if points)
 
     def as_json(self) -> dict[str, Any]:
         """All points, with their epochs where an epoch's length is known."""
@@ -97,7 +82,13 @@ class Curve:
             "train": [self._said(point) for point in self.train],
             "validation": [self._said(point) for point in self.validation] if self.held_out else None,
             "lr_changes": [change._asdict() for change in self.changes],
+            **(self._of_detector() if self.detector else {}),
         }
+
+    def _of_detector(self) -> dict[str, Any]:
+        """Without a training error."""
+        losses = {name: [self._said(point) for point in points] for name, points in self.losses.items()}
+        return {"error": "1 - mAP", "train_source": None, "train": None, "losses": losses}
 
     def _said(self, point: Point) -> dict[str, Any]:
         epoch = point.step / self.steps_per_epoch if self.steps_per_epoch else None
@@ -112,12 +103,18 @@ def read_curves(paths: Sequence[Path]) -> tuple[Curve, ...]:
     folders: dict[Path, Path] = {}
     for path in paths:
         folders.setdefault(path.resolve(), path)
-    return labelled([_curve(read_run(path)) for path in folders.values()])
+    runs = [read_run(path) for path in folders.values()]
+    kinds = {each.told.spec.kind: each.path for run in runs for each in run.runs if each.told is not None}
+    if len(kinds) > 1:
+        message = f"this is a run of a detector, and {kinds['network']} one of a network"
+        hint = "1 - mAP and the error of a classification are no figure together: draw two"
+        raise file_error(kinds["detector"], "AS554", message, hint=hint)
+    return labelled([_curve(run) for run in runs])
 
 
 def labelled(curves: Sequence[Curve]) -> tuple[Curve, ...]:
     """The curves with the names of their nets, and what else it takes to tell them apart."""
-    labels = [_shortened(curve.name) + _several(curve) for curve in curves]
+    labels = [shortened(curve.name) + _several(curve) for curve in curves]
     for told in (_size, _data, _recipe, _seed, _folder):
         labels = [
             f"{label}, {told(curve)}" if _helps(told, label, labels, curves) else label
@@ -143,23 +140,9 @@ def agreed(changes: Mapping[int, Sequence[Change]], within: float) -> list[tuple
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Series:
-    """The numbers of one run, by step."""
-
-    epochs: dict[int, float]
-    validation: dict[int, float]
-    records: tuple[tuple[int, float, int], ...]  # step, training error, images
-    changes: tuple[Change, ...]
-    steps_per_epoch: float | None
-
-    def train(self, source: Source) -> dict[int, float]:
-        return self.epochs if source == "epochs" else _pooled(self.records)
-
-
 def _curve(run: RunFolder) -> Curve:
-    pairs = [(each, _series(each)) for each in run.runs if each.told is not None and each.metrics.is_file()]
-    began = [(each, series) for each, series in pairs if series.records or series.epochs]
+    pairs = [(each, series_of(each)) for each in run.runs if each.told is not None and each.metrics.is_file()]
+    began = [(each, series) for each, series in pairs if series.drawable]
     if not began:
         hint = "archspec train writes the first one after about a second"
         raise file_error(run.metrics, "AS553", "there is no record with an error yet", hint=hint)
@@ -171,7 +154,7 @@ def _curve(run: RunFolder) -> Curve:
     ):
         source = "epochs"
     validation = _merged([series.validation for series in several])
-    longest = max(max(series.train(source), default=0) for series in several)
+    longest = max(series.end(source) for series in several)
     changes = agreed({place: series.changes for place, series in enumerate(several)}, NEAR * longest)
     return Curve(
         path=run.path,
@@ -187,107 +170,15 @@ def _curve(run: RunFolder) -> Curve:
         changes=tuple(change for change, _ in changes),
         steps_per_epoch=next((each.steps_per_epoch for each in several if each.steps_per_epoch), None),
         finished=all(each.result is not None for each in run.runs),
+        detector=tolds[0].spec.kind == "detector",
+        losses=_losses(several),
     )
 
 
-def _series(run: RunFolder) -> _Series:
-    assert run.told is not None, "a parent of seeds has no metrics of its own"
-    epochs: dict[int, float] = {}
-    validation: dict[int, float] = {}
-    records: dict[int, tuple[int, float, int]] = {}
-    rates: dict[int, float] = {}
-    length = None
-    for record in read(run.metrics):
-        step, error = _step(record.get("step")), _share(record.get("train_error"))
-        if step is None:
-            continue
-        if record.get("kind") == "epoch":
-            length = _length(step, record.get("epoch")) or length
-            _put(epochs, step, error)
-            _put(validation, step, _share(record.get("validation_error")))
-        elif record.get("kind") == "train":
-            _put(rates, step, _rate(record.get("lr")))
-            if error is not None:
-                records[step] = (step, error, _step(record.get("images")) or 1)
-    ordered = tuple(records[step] for step in sorted(records))
-    return _Series(
-        epochs,
-        validation,
-        ordered,
-        _changes(sorted(rates.items())),
-        length or _from_images(ordered, run.told),
-    )
-
-
-def _put(values: dict[int, float], step: int, value: float | None) -> None:
-    if value is not None:
-        values[step] = value
-
-
-def _number(value: object) -> float | None:
-    """A number that is one: no truth value, nothing too long for a float."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    if isinstance(value, int) and value.bit_length() > 64:
-        return None
-    return float(value) if isfinite(value) else None
-
-
-def _step(value: object) -> int | None:
-    number = _number(value)
-    return int(number) if number is not None and 1 <= number < 2**53 else None
-
-
-def _share(value: object) -> float | None:
-    number = _number(value)
-    return number if number is not None and 0 <= number <= 1 else None
-
-
-def _rate(value: object) -> float | None:
-    number = _number(value)
-    return number if number is not None and number >= 0 else None
-
-
-def _length(step: int, epoch: object) -> float | None:
-    """Steps of an epoch, from how many there have been."""
-    number = _step(epoch)
-    return step / number if number else None
-
-
-def _from_images(records: Sequence[tuple[int, float, int]], told: RunTold) -> float | None:
-    """The same before the first epoch's end: by how many images a step takes."""
-    if not records:
-        return None
-    images = sum(each for _, _, each in records)
-    return told.data.train * records[-1][0] / images
-
-
-def _pooled(records: Sequence[tuple[int, float, int]]) -> dict[int, float]:
-    size = ceil(len(records) / MOST_POOLED)
-    out: dict[int, float] = {}
-    for start in range(0, len(records), max(size, 1)):
-        part = records[start : start + size]
-        out[part[-1][0]] = sum(error * images for _, error, images in part) / sum(
-            images for *_, images in part
-        )
-    return out
-
-
-def _changes(rates: Sequence[tuple[int, float]]) -> tuple[Change, ...]:
-    """Where the rate went from one that was held to another: a cosine's, which is new at each record, never does."""
-    held: list[list[tuple[int, float]]] = []
-    for step, rate in rates:
-        if held and isclose(held[-1][0][1], rate, rel_tol=1e-6):
-            held[-1].append((step, rate))
-        else:
-            held.append([(step, rate)])
-    found = [
-        Change(before[-1][0], before[-1][1], after[0][1])
-        for before, after in pairwise(held)
-        if len(before) > 1 and (len(after) > 1 or after is held[-1])
-    ]
-    sharp = tuple(each for each in found if not 1 / LEAST_RATIO < each.ratio < LEAST_RATIO)
-    return sharp if len(sharp) <= MOST_CHANGES else ()
+def _losses(several: Sequence[Series]) -> dict[str, tuple[Point, ...]]:
+    """The sum first, then each by its name: those that all seeds have."""
+    names = [name for name in several[0].losses if all(name in series.losses for series in several)]
+    return {name: _merged([pooled(series.losses[name]) for series in several]) for name in names}
 
 
 def _same(one: Change, other: Change) -> bool:
@@ -326,11 +217,11 @@ def _size(curve: Curve) -> str:
 
 
 def _data(curve: Curve) -> str:
-    return _shortened(curve.data)
+    return shortened(curve.data)
 
 
 def _recipe(curve: Curve) -> str:
-    return _shortened(curve.recipe)
+    return shortened(curve.recipe)
 
 
 def _seed(curve: Curve) -> str:
@@ -342,17 +233,10 @@ def _several(curve: Curve) -> str:
 
 
 def _folder(curve: Curve) -> str:
-    return _shortened(curve.path.resolve().name)
+    return shortened(curve.path.resolve().name)
 
 
 def _helps(told: Any, label: str, labels: Sequence[str], curves: Sequence[Curve]) -> bool:
     """Whether curves of one label differ in this."""
     alike: Iterable[Curve] = (curve for each, curve in zip(labels, curves, strict=True) if each == label)
     return len({told(curve) for curve in alike}) > 1
-
-
-def _shortened(text: str) -> str:
-    """One line that can be drawn: a stranger's text, with its middle left out where it is long."""
-    plain = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-    half = MOST_NAMED // 2
-    return plain if len(plain) <= MOST_NAMED else f"{plain[:half]}…{plain[-half:]}"

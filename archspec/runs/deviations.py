@@ -23,7 +23,7 @@ from archspec.spec.fields import shown
 from archspec.spec.library import shipped_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from archspec.architecture import Architecture
     from archspec.recipes.models import Recipe, Warmup
@@ -40,11 +40,13 @@ _ABSENT = frozenset({"data.name", "schedule.unit"})
 MULTI_SCALE = {224, 256, 384, 480, 640}
 
 
-class _Table(BaseModel):
+class Table(BaseModel):
+    """Of what the paper says."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Printed(_Table):
+class Printed(Table):
     """A figure of the paper's, in percent; with several runs `error` is the best of them."""
 
     place: str
@@ -56,7 +58,7 @@ class Printed(_Table):
     std: float | None = None
 
 
-class Net(_Table):
+class Net(Table):
     """A network of the paper's, and the shipped spec that is one."""
 
     name: str
@@ -65,7 +67,7 @@ class Net(_Table):
     results: tuple[Printed, ...] = ()
 
 
-class Deep(_Table):
+class Deep(Table):
     """Networks of so many layers are trained by a recipe of their own."""
 
     layers: int
@@ -73,30 +75,37 @@ class Deep(_Table):
     remark: str
 
 
-class Protocol(_Table):
-    """How the paper trains on a set."""
+class Trained(Table):
+    """How the paper trains on a set: the recipe that is its protocol, and which fields it says or leaves open."""
 
     title: str
     place: str
     recipe: str
     train: int
     test: int
-    batch_norm_images: int
-    batch_norm: str
     said: tuple[str, ...]
     open: dict[str, str]
     tested: str = ""
     deep: Deep | None = None
+    unlearned: float = 0.0
+    """Share of the training images that may have nothing to learn from, and are then left out."""
 
 
-class Networks(_Table):
+class Protocol(Trained):
+    """How the paper trains networks on a set."""
+
+    batch_norm_images: int
+    batch_norm: str
+
+
+class Networks(Table):
     """The paper's networks, and what their specs read where it is silent."""
 
     open: dict[str, str]
     nets: tuple[Net, ...]
 
 
-class Paper(_Table):
+class Paper(Table):
     """`paper.toml`."""
 
     protocols: dict[str, Protocol] = Field(description="By the name of the set.")
@@ -113,7 +122,7 @@ def paper() -> Paper:
 class Deviation:
     """Something that is another way here than in the paper. Where the paper leaves it open, it is a reading."""
 
-    about: Literal["spec", "recipe", "data", "compute"]
+    about: Literal["spec", "detector", "recipe", "data", "compute"]
     field: str
     here: str
     paper: str
@@ -178,7 +187,7 @@ def shipped(job: Job) -> tuple[Shipped, ...]:
             continue
         other = load(name)
         fields = tuple(
-            (each.name, shown_value(each.left), shown_value(each.right)) for each in _spec_changes(job, other)
+            (each.name, shown_value(each.left), shown_value(each.right)) for each in spec_changes(job, other)
         )
         found.append(Shipped(name, other.hash == job.architecture.hash, fields))
     return tuple(sorted(found, key=lambda each: len(each.fields)))
@@ -186,7 +195,13 @@ def shipped(job: Job) -> tuple[Shipped, ...]:
 
 def deviations(job: Job) -> tuple[Deviation, ...]:
     """Everything, in the order of the card: the network, the recipe, the data, how it was computed."""
-    return (*_of_spec(job), *_of_recipe(job), *_of_data(job), *_of_batch_norm(job))
+    protocol, known = protocol_of(job), paper().protocols
+    return (
+        *_of_spec(job),
+        *of_recipe(job, protocol, paper_recipe(job)),
+        *of_data(job, known),
+        *_of_batch_norm(job),
+    )
 
 
 def paper_recipe(job: Job) -> str:
@@ -197,7 +212,7 @@ def paper_recipe(job: Job) -> str:
     return deep.recipe if deep is not None and is_deep else protocol.recipe
 
 
-def _spec_changes(job: Job, other: Architecture) -> Iterator[Any]:
+def spec_changes(job: Job, other: Architecture) -> Iterator[Any]:
     """Also the initialisation, which changes no function, but where training starts."""
     yield from changed_fields(job.architecture.declared.resolved(), other.declared.resolved(), silent=_SILENT)
     here, there = (dict(each.declared.resolved().get("params") or {}) for each in (job.architecture, other))
@@ -213,7 +228,7 @@ def _of_spec(job: Job) -> Iterator[Deviation]:
         )
         return
     source = f"{net.name}, as the spec {net.spec} reads it"
-    for change in _spec_changes(job, load(net.spec)):
+    for change in spec_changes(job, load(net.spec)):
         # two specs of one function may be written in two ways
         if same and not change.name.startswith("init."):
             continue
@@ -225,8 +240,8 @@ def _of_spec(job: Job) -> Iterator[Deviation]:
         )
 
 
-def _of_recipe(job: Job) -> Iterator[Deviation]:
-    protocol, name = protocol_of(job), paper_recipe(job)
+def of_recipe(job: Job, protocol: Trained, name: str) -> Iterator[Deviation]:
+    """Fields in which the recipe is not the one of a name, which is the paper's protocol."""
     other = load_recipe(name).recipe
     warm = [job.recipe.schedule.warmup, other.schedule.warmup]
     if warm[0] != warm[1]:
@@ -248,7 +263,7 @@ def _of_recipe(job: Job) -> Iterator[Deviation]:
         yield _row(protocol, field, told, here)
 
 
-def _row(protocol: Protocol, field: str, told: tuple[str, str], here: Any) -> Deviation:
+def _row(protocol: Trained, field: str, told: tuple[str, str], here: Any) -> Deviation:
     reading = protocol.open.get(field)
     # whether the tested nets saw the held-out images is not said: none held out is a reading, another number is not
     if field == "data.split" and here == 0:
@@ -261,19 +276,20 @@ def _row(protocol: Protocol, field: str, told: tuple[str, str], here: Any) -> De
     return Deviation("recipe", field, *told, source)
 
 
-def _of_data(job: Job) -> Iterator[Deviation]:
-    data, protocol = job.told.data, protocol_of(job)
-    if not in_paper(job):
-        sets = ", ".join(each.title for each in paper().protocols.values())
+def of_data(job: Job, known: Mapping[str, Trained]) -> Iterator[Deviation]:
+    """Another set than the paper's, or another number of its images."""
+    data = job.told.data
+    if data.name not in known:
+        sets = ", ".join(each.title for each in known.values())
         yield Deviation("data", "set", data.name, sets, "the set is not in the paper")
         return
+    protocol = known[data.name]
     images = data.train + (data.validation or 0)
-    for what, here, there in (
-        ("training and validation images", images, protocol.train),
-        ("test images", data.test, protocol.test),
-    ):
-        if here != there:
-            yield Deviation("data", what, f"{here:,}", f"{there:,}", protocol.place)
+    if not (1 - protocol.unlearned) * protocol.train <= images <= protocol.train:
+        what = "training and validation images"
+        yield Deviation("data", what, f"{images:,}", f"{protocol.train:,}", protocol.place)
+    if data.test is not None and data.test != protocol.test:
+        yield Deviation("data", "test images", f"{data.test:,}", f"{protocol.test:,}", protocol.place)
 
 
 def normalises_batches(job: Job) -> bool:

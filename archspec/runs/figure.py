@@ -47,7 +47,10 @@ class Look:
 
 def draw(curves: Sequence[Curve], look: Look, path: Path) -> None:
     """Writes the figure, whole or not at all, as what the name ends with: one of `FORMATS`."""
-    save(lambda: _figure(curves, look), path, plain(look.title) or "Training curves")
+    from archspec.runs.panels import panels
+
+    make = panels if curves[0].detector else _figure
+    save(lambda: make(curves, look), path, plain(look.title) or "Training curves")
 
 
 def top(curves: Sequence[Curve]) -> float:
@@ -70,20 +73,20 @@ def _figure(curves: Sequence[Curve], look: Look) -> Figure:
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1))
     marked = any(curve.changes for curve in curves)
-    scales = _x_axis(axes, curves, look.unit, marked=marked)
-    _y_axis(axes, curves, look)
+    scales = x_axis(axes, curves, look.unit, marked=marked)
+    y_axis(axes, curves, look)
     bold_train = not any(curve.held_out for curve in curves)
     for place, (curve, scale) in enumerate(zip(curves, scales, strict=True)):
-        colour, style = _of(place)
-        _line(axes, curve.train, scale, colour, style, bold=bold_train)
-        _line(axes, curve.validation, scale, colour, style, bold=True)
-    names = [figure.text(0, 0, "", color=_of(place)[0], va="center") for place in range(len(curves))]
-    right = _named(names, curves, axes.get_ylim()[1])
+        colour, style = look_of(place)
+        draw_line(axes, curve.train, scale, colour, style, bold=bold_train)
+        draw_line(axes, curve.validation, scale, colour, style, bold=True)
+    names = [figure.text(0, 0, "", color=look_of(place)[0], va="center") for place in range(len(curves))]
+    right = named(names, curves, axes.get_ylim()[1])
     title, bottom = (TITLE if plain(look.title) else 0.0), BOTTOM + marked * MARKS
     width, height = WIDTH - LEFT - right, HEIGHT - bottom - TOP - title
     axes.set_position((LEFT / WIDTH, bottom / HEIGHT, width / WIDTH, height / HEIGHT))
-    _place(axes, names, curves, scales)
-    _drops(axes, curves, scales)
+    place_labels(axes, names, ends(curves, scales))
+    mark_drops(axes, curves, scales)
     _key(axes, curves, bold_train=bold_train)
     if title:
         text = figure.text(LEFT / WIDTH, 1 - 0.24 / HEIGHT, plain(look.title), size=SIZE + 1.5, weight="bold")
@@ -91,7 +94,7 @@ def _figure(curves: Sequence[Curve], look: Look) -> Figure:
     return figure
 
 
-def _x_axis(axes: Axes, curves: Sequence[Curve], unit: Unit, *, marked: bool) -> list[float]:
+def x_axis(axes: Axes, curves: Sequence[Curve], unit: Unit, *, marked: bool) -> list[float]:
     """Labels the axis. Returns what a step is divided by, for each curve."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -106,7 +109,8 @@ def _x_axis(axes: Axes, curves: Sequence[Curve], unit: Unit, *, marked: bool) ->
     return scales
 
 
-def _y_axis(axes: Axes, curves: Sequence[Curve], look: Look) -> None:
+def y_axis(axes: Axes, curves: Sequence[Curve], look: Look, what: str = "error (%)") -> None:
+    """Scales the axis of errors in per cent, and labels it."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     highest = look.y_max or (100.0 if look.log else top(curves))
@@ -121,24 +125,39 @@ def _y_axis(axes: Axes, curves: Sequence[Curve], look: Look) -> None:
         axes.yaxis.set_major_locator(MaxNLocator(8, steps=_STEPS))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
     axes.yaxis.set_minor_formatter(FuncFormatter(lambda *_: ""))
-    axes.set_ylabel("error (%)")
+    axes.set_ylabel(what)
+    quiet(axes)
+
+
+def quiet(axes: Axes) -> None:
+    """No frame, and a faint grid."""
     axes.grid(axis="y", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(which="both", length=3)
 
 
-def _line(axes: Axes, points: Sequence[Point], scale: float, colour: str, style: Any, *, bold: bool) -> None:
+def draw_line(  # noqa: PLR0913 - a line is all of these
+    axes: Axes,
+    points: Sequence[Point],
+    scale: float,
+    colour: str,
+    style: Any,
+    *,
+    bold: bool,
+    times: float = 100,
+) -> None:
+    """A line through the means, over the range of the seeds; a single point is a dot."""
     if not points:
         return
     shown = _thinned(points)
-    x, y = [point.step / scale for point in shown], [100 * point.mean for point in shown]
+    x, y = [point.step / scale for point in shown], [times * point.mean for point in shown]
     width = BOLD if bold else THIN
     if len(shown) == 1:
         size = 7 if bold else 4
         axes.plot(x, y, "o", color=colour, markersize=size, markeredgewidth=0, clip_on=False, zorder=4)
         return
-    low, high = [100 * point.low for point in shown], [100 * point.high for point in shown]
+    low, high = [times * point.low for point in shown], [times * point.high for point in shown]
     if low != high:
         axes.fill_between(x, low, high, color=colour, alpha=0.2 if bold else 0.12, linewidth=0, zorder=2)
     alpha, order = (1.0, 4) if bold else (0.8, 3)
@@ -162,36 +181,46 @@ def _thinned(points: Sequence[Point]) -> list[Point]:
     return [points[place * (count - 1) // (MOST_POINTS - 1)] for place in range(MOST_POINTS)]
 
 
-def _named(names: Sequence[Text], curves: Sequence[Curve], highest: float) -> float:
+def named(names: Sequence[Text], curves: Sequence[Curve], highest: float) -> float:
     """Writes the labels, each with the error that its curve ends at. Returns the inches that they take."""
     widths = []
     for text, curve in zip(names, curves, strict=True):
-        percent = 100 * _last(curve).mean
+        percent = 100 * last_point(curve).mean
         error = f"\N{EN SPACE}{'↑ ' if percent > highest else ''}{percent:.{1 if percent >= 10 else 2}f} %"
         text.set_text(curve.label + error)
         widths.append(fit(text, 0.36 * WIDTH, error))
     return max(widths) + 2 * GAP
 
 
-def _place(axes: Axes, names: Sequence[Text], curves: Sequence[Curve], scales: Sequence[float]) -> None:
-    """Puts each label right of where its curve ends, or as near as the others leave room."""
-    box, inches = axes.get_position(), axes.figure.dpi_scale_trans.inverted()
-    ends = []
+def ends(curves: Sequence[Curve], scales: Sequence[float]) -> list[tuple[float, float]]:
+    """Where the bold lines end, in the axes' units."""
+    found = []
     for curve, scale in zip(curves, scales, strict=True):
-        last = _last(curve)
-        data = (last.step / scale, min(100 * last.mean, axes.get_ylim()[1]))
-        x, y = inches.transform(axes.transData.transform(data))
-        ends.append((float(x), max(float(y), box.y0 * HEIGHT)))
-    order = sorted(range(len(ends)), key=lambda place: (ends[place][1], place))
-    heights = _spread([ends[place][1] for place in order], box.y0 * HEIGHT, box.y1 * HEIGHT)
+        last = last_point(curve)
+        found.append((last.step / scale, 100 * last.mean))
+    return found
+
+
+def place_labels(axes: Axes, names: Sequence[Text], places: Sequence[tuple[float, float]]) -> None:
+    """Puts each label right of where its curve ends, or as near as the others leave room."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None, "axes are made by their figure"
+    tall = figure.get_figheight()
+    box, inches = axes.get_position(), figure.dpi_scale_trans.inverted()
+    found = []
+    for across, up in places:
+        x, y = inches.transform(axes.transData.transform((across, min(up, axes.get_ylim()[1]))))
+        found.append((float(x), max(float(y), box.y0 * tall)))
+    order = sorted(range(len(found)), key=lambda place: (found[place][1], place))
+    heights = _spread([found[place][1] for place in order], box.y0 * tall, box.y1 * tall)
     edge = box.x1 * WIDTH
     for place, height in zip(order, heights, strict=True):
-        x, y = ends[place]
-        names[place].set_position(((edge + GAP) / WIDTH, height / HEIGHT))
+        x, y = found[place]
+        names[place].set_position(((edge + GAP) / WIDTH, height / tall))
         if abs(height - y) < 0.02 and edge - x < 0.02:
             continue
-        line = [((x + 0.03) / WIDTH, y / HEIGHT), ((edge + GAP - 0.03) / WIDTH, height / HEIGHT)]
-        _leader(axes, line, _of(place)[0])
+        line = [((x + 0.03) / WIDTH, y / tall), ((edge + GAP - 0.03) / WIDTH, height / tall)]
+        _leader(axes, line, str(names[place].get_color()))
 
 
 def _leader(axes: Axes, line: Sequence[tuple[float, float]], colour: str) -> None:
@@ -230,7 +259,7 @@ def _reach(groups: Sequence[Sequence[float]]) -> float:
     return sum(count for _, count in groups) * _LINE / 2
 
 
-def _drops(axes: Axes, curves: Sequence[Curve], scales: Sequence[float]) -> None:
+def mark_drops(axes: Axes, curves: Sequence[Curve], scales: Sequence[float], *, told: bool = True) -> None:
     """Thin lines where the rate changed: one for all runs that agree, in its own colour for a run that is alone."""
     longest = max(curve.end for curve in curves)
     found = agreed({place: curve.changes for place, curve in enumerate(curves)}, NEAR * longest)
@@ -238,11 +267,11 @@ def _drops(axes: Axes, curves: Sequence[Curve], scales: Sequence[float]) -> None
     for change, owners in found:
         first = min(owners)
         reached = [place for place, curve in enumerate(curves) if curve.end > change.step]
-        colour = _of(first)[0] if len(owners) == 1 < len(reached) else FAINT
+        colour = look_of(first)[0] if len(owners) == 1 < len(reached) else FAINT
         x = change.step / scales[first]
         axes.axvline(x, color=colour, linewidth=0.8, linestyle=(0, (4, 3)), alpha=0.8, zorder=1)
         share = x / axes.get_xlim()[1]
-        if share - used < 0.09:
+        if not told or share - used < 0.09:
             continue
         used = share
         axes.annotate(
@@ -266,15 +295,18 @@ def _said(ratio: float) -> str:
 
 def _key(axes: Axes, curves: Sequence[Curve], *, bold_train: bool) -> None:
     """What thin and bold are, above the axes."""
+    lines = [("training error", BOLD if bold_train else THIN)]
+    lines += [] if bold_train else [("validation error", BOLD)]
+    key(axes, lines, spread=any(point.low < point.high for points in _lines(curves) for point in points))
+
+
+def key(axes: Axes, lines: Sequence[tuple[str, float]], *, spread: bool) -> None:
+    """Lines by what they are and how wide they are, above the axes; and the band of the seeds."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    handles: list[Any] = [
-        Line2D([], [], color=INK, linewidth=BOLD if bold_train else THIN, label="training error")
-    ]
-    if not bold_train:
-        handles.append(Line2D([], [], color=INK, linewidth=BOLD, label="validation error"))
-    if any(point.low < point.high for points in _lines(curves) for point in points):
+    handles: list[Any] = [Line2D([], [], color=INK, linewidth=width, label=what) for what, width in lines]
+    if spread:
         handles.append(Patch(color=INK, alpha=0.2, linewidth=0, label="lowest to highest of the seeds"))
     axes.legend(
         handles=handles,
@@ -295,11 +327,11 @@ def _lines(curves: Sequence[Curve]) -> Iterator[Sequence[Point]]:
         yield from (points for points in (curve.train, curve.validation) if points)
 
 
-def _last(curve: Curve) -> Point:
+def last_point(curve: Curve) -> Point:
     """Where the bold line ends."""
     return (curve.validation or curve.train)[-1]
 
 
-def _of(place: int) -> tuple[str, Any]:
+def look_of(place: int) -> tuple[str, Any]:
     """Colour and line of a curve."""
     return COLOURS[place % len(COLOURS)], "-" if place < len(COLOURS) else (0, (6, 1.5))

@@ -62,14 +62,38 @@ class _Told(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
 
-class SpecTold(_Told):
-    """The network: its resolved spec, and what follows from it."""
+class BackboneTold(_Told):
+    """The network that a detector is built around: its resolved spec."""
 
+    name: Name
+    hash: Sha256
+    text: Text
+
+
+class SpecTold(_Told):
+    """The network, or the detector: its resolved spec, and what follows from it."""
+
+    kind: Literal["network", "detector"] = "network"
     name: Name
     hash: Sha256
     text: Text
     parameters: Count
     multiply_adds: Count
+    backbone: BackboneTold | None = None
+    multiply_adds_per_region: Count | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.kind == "detector" and (self.backbone is None or self.multiply_adds_per_region is None):
+            raise ValueError("a detector has a backbone, and multiply-adds of each region")
+        return self
+
+
+class InitialTold(_Told):
+    """The weights that training started from; no file where all were drawn."""
+
+    file: Argument | None = Field(None, alias="from")
+    sha256: Sha256 | None = None
 
 
 class RecipeTold(_Told):
@@ -87,7 +111,8 @@ class DataTold(_Told):
     place: Argument
     train: Positive
     validation: Positive | None
-    test: Positive
+    test: Positive | None
+    """None where the objects of the test pictures are not published."""
     shape: tuple[Positive, Positive, Positive] | None = Field(strict=False)
     classes: Positive
 
@@ -112,6 +137,7 @@ class RunTold(_Told):
 
     schema_version: Literal[1]
     spec: SpecTold
+    initial: InitialTold | None = None
     recipe: RecipeTold
     data: DataTold
     seed: Count
@@ -121,6 +147,12 @@ class RunTold(_Told):
     versions: dict[Name, Word | None] = Field(max_length=64)
     started: Annotated[Name, AfterValidator(_iso)]
     command: tuple[Argument, ...] = Field(max_length=1000, strict=False)
+
+    @model_validator(mode="after")
+    def _testable(self) -> Self:
+        if self.spec.kind == "network" and self.data.test is None:
+            raise ValueError("a network is tested on images")
+        return self
 
 
 class Right(_Told):
@@ -169,6 +201,80 @@ class ResultTold(_Told):
             raise ValueError("test_accuracy is not that of the test")
         return self
 
+    @property
+    def best_validation(self) -> float | None:
+        """By which the tested network was chosen; None where nothing was held out."""
+        return self.best_val_accuracy
+
+    def figures(self) -> dict[str, float | None]:
+        """What a card sums up over seeds."""
+        best = self.best_val_accuracy
+        return {
+            "test_error": self.test.top1.error,
+            "test_accuracy": self.test_accuracy,
+            "top5_error": self.test.top5.error,
+            "validation_error": None if best is None else 1 - best,
+            "train_error": self.final_train_error,
+            # a run that was resumed behind its last step only tested
+            "images_per_second": self.images_per_second or None,
+        }
+
+
+class ClassTold(_Told):
+    """A class in a test of detections: how many objects it has, and its AP; None where it has none."""
+
+    name: Name
+    objects: Count
+    ap: Share | None
+
+
+class MapTest(_Told):
+    """What a test of detections measured. COCO's numbers beside the mAP are there where they were computed."""
+
+    measure: Word
+    map: Share | None
+    map_50: Share | None = None
+    classes: tuple[ClassTold, ...] = Field((), max_length=2000, strict=False)
+
+
+class MapResultTold(_Told):
+    """`result.json` of a detector. `test_map` is None where the objects of the test pictures are not published."""
+
+    schema_version: Literal[1]
+    measure: Literal["map"]
+    steps: Count
+    tested_step: Count
+    test_map: Share | None
+    best_val_map: Share | None
+    final_train_error: None = None
+    images_per_second: Amount
+    seconds: Amount
+    view: Word | None = None
+    test: MapTest | None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.tested_step > self.steps:
+            raise ValueError(f"step {self.tested_step} was tested, of {self.steps}")
+        of_test = None if self.test is None else self.test.map
+        if of_test != self.test_map and abs((of_test or 0) - (self.test_map or 0)) > 1e-9:
+            raise ValueError("test_map is not that of the test")
+        return self
+
+    @property
+    def best_validation(self) -> float | None:
+        """By which the tested detector was chosen; None where nothing was held out."""
+        return self.best_val_map
+
+    def figures(self) -> dict[str, float | None]:
+        """What a card sums up over seeds."""
+        return {
+            "test_map": self.test_map,
+            "test_map_50": None if self.test is None else self.test.map_50,
+            "validation_map": self.best_val_map,
+            "images_per_second": self.images_per_second or None,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
@@ -176,7 +282,7 @@ class RunFolder:
 
     path: Path
     told: RunTold | None
-    result: ResultTold | None
+    result: ResultTold | MapResultTold | None
     seeds: tuple[RunFolder, ...] = ()
 
     @property
@@ -222,8 +328,11 @@ def _seeds(path: Path) -> list[Path]:
 
 def _single(path: Path) -> RunFolder:
     told = _read(path / RUN, RunTold)
-    result = _read(path / RESULT, ResultTold) if (path / RESULT).exists() else None
-    return RunFolder(path, told, result)
+    if not (path / RESULT).exists():
+        return RunFolder(path, told, None)
+    if told.spec.kind == "detector":
+        return RunFolder(path, told, _read(path / RESULT, MapResultTold))
+    return RunFolder(path, told, _read(path / RESULT, ResultTold))
 
 
 Kind = TypeVar("Kind", bound=_Told)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from archspec.passes.measure import CONVENTION
 from archspec.runs.card import command_line
-from archspec.runs.deviations import in_paper, normalises_batches, paper_recipe, protocol_of
+from archspec.runs.deviations import normalises_batches, protocol_of
+from archspec.runs.folder import ResultTold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,12 +37,14 @@ def fenced(text: str, language: str) -> str:
     return f"{fence}{language}\n{seen.rstrip()}\n{fence}"
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Cells as they are: whoever fills them escapes them."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _items(lines: Sequence[str]) -> str:
+def items(lines: Sequence[str]) -> str:
+    """A list."""
     return "\n".join(f"- {line}" for line in lines)
 
 
@@ -53,47 +56,46 @@ def markdown(card: Card) -> str:
         _headline(card),
         f"## Runs\n\n{_runs(card)}",
         f"## Against the paper\n\n{_paper(card)}",
-        f"## Deviations from the paper\n\n{_deviations(card)}",
-        f"## Left open by the paper\n\n{_readings(card)}",
+        f"## Deviations from the paper\n\n{deviations_section(card)}",
+        f"## Left open by the paper\n\n{readings_section(card)}",
         f"## Network\n\n{_network(card)}",
-        f"## Recipe\n\n{_recipe(card)}",
-        f"## Data\n\n{_data(card)}",
-        f"## Computation\n\n{_computation(card)}",
-        f"## To repeat it\n\n{_repeat(card)}",
+        f"## Recipe\n\n{recipe_section(card)}",
+        f"## Data\n\n{data_section(card)}",
+        f"## Computation\n\n{computation_section(card, _batch_norm(card))}",
+        f"## To repeat it\n\n{repeat_section(card)}",
         f"## Spec, resolved\n\n{fenced(told.spec.text, 'toml')}",
         f"## Recipe, resolved\n\n{fenced(told.recipe.text, 'toml')}",
     ]
     return "\n\n".join(sections) + "\n"
 
 
-def _percent(share: float | None) -> str:
+def percent(share: float | None) -> str:
+    """A share as people read it."""
     return "-" if share is None else f"{100 * share:.2f} %"
 
 
-def _spread(figure: Figure) -> str:
+def spread_words(figure: Figure) -> str:
+    """Mean, deviation and best, in per cent."""
     if figure.std is None:
-        return _percent(figure.mean)
+        return percent(figure.mean)
     return f"{100 * figure.mean:.2f} ± {100 * figure.std:.2f} % (best {100 * figure.best:.2f} %)"
 
 
 def _headline(card: Card) -> str:
-    return _items([*_figures(card), *_choice(card)])
+    return items([*_figures(card), *_choice(card)])
 
 
-def _figures(card: Card) -> Iterator[str]:
+def unfinished(card: Card) -> Iterator[str]:
+    """How many runs have ended, where not all have."""
     ended, every = len(card.ended), len(card.runs)
     if ended < every:
         which = "No run has ended" if every > 1 else "The run has not ended"
         yield f"**Unfinished.** {f'{ended} of {every} runs have ended' if ended else which}; see below how far."
-    names = {"test_error": "Test error", "test_accuracy": "Test accuracy"}
-    if card.job.told.data.classes >= 100:
-        names["top5_error"] = "Test error, top-5"
-    names["validation_error"] = "Validation error that chose the network"
-    for name, words in names.items():
-        figure = card.figure(name)
-        if figure is not None:
-            bold = "**" if name == "test_error" else ""
-            yield f"{bold}{words}: {_spread(figure)}{bold}"
+
+
+def seeds(card: Card) -> Iterator[str]:
+    """Speed, and of how many runs the figures are."""
+    ended = len(card.ended)
     speed = card.figure("images_per_second")
     if speed is not None:
         yield f"Training speed: {speed.mean:,.0f} images/s" + (" on average" if ended > 1 else "")
@@ -106,6 +108,20 @@ def _figures(card: Card) -> Iterator[str]:
         yield "One seed, so no spread is known."
 
 
+def _figures(card: Card) -> Iterator[str]:
+    yield from unfinished(card)
+    names = {"test_error": "Test error", "test_accuracy": "Test accuracy"}
+    if card.job.told.data.classes >= 100:
+        names["top5_error"] = "Test error, top-5"
+    names["validation_error"] = "Validation error that chose the network"
+    for name, words in names.items():
+        figure = card.figure(name)
+        if figure is not None:
+            bold = "**" if name == "test_error" else ""
+            yield f"{bold}{words}: {spread_words(figure)}{bold}"
+    yield from seeds(card)
+
+
 def _choice(card: Card) -> Iterator[str]:
     if card.job.told.data.validation is None:
         yield "No images are held out, so nothing is chosen: the network of the last step is the one tested."
@@ -114,58 +130,59 @@ def _choice(card: Card) -> Iterator[str]:
             "Of each run the network with the lowest validation error at the end of an epoch is tested, once. No "
             "network is chosen by its test error."
         )
-    views = sorted({run.result.view for run in card.runs if run.result})
-    if views:
-        yield f"Tested on {card.job.told.data.test:,} images: {escaped('; '.join(views))}."
+    if card.views:
+        yield f"Tested on {card.job.told.data.test or 0:,} images: {escaped('; '.join(card.views))}."
 
 
 def _runs(card: Card) -> str:
     header = ["seed", "test error", "test accuracy", "validation error", "tested step"]
     header += ["training error", "images/s", "trained for"]
     rows = [_run(run, run.told) for run in card.runs if run.told is not None]
-    parts = [_table(header, rows)]
-    parts += [_items([_how_far(each) for each in card.going])] if card.going else []
+    parts = [table(header, rows)]
+    parts += [items([how_far(each, _known(each)) for each in card.going])] if card.going else []
     return "\n\n".join(parts)
 
 
 def _run(run: RunFolder, told: RunTold) -> list[str]:
     result = run.result
-    if result is None:
+    if not isinstance(result, ResultTold):
         return [str(told.seed), "not ended", *["-"] * 6]
     best = None if result.best_val_accuracy is None else 1 - result.best_val_accuracy
     return [
         str(told.seed),
-        _percent(result.test.top1.error),
-        _percent(result.test_accuracy),
-        _percent(best),
+        percent(result.test.top1.error),
+        percent(result.test_accuracy),
+        percent(best),
         f"{result.tested_step:,} of {result.steps:,}",
-        _percent(result.final_train_error),
+        percent(result.final_train_error),
         f"{result.images_per_second:,.0f}" if result.images_per_second else "-",
-        _duration(result.seconds),
+        duration(result.seconds),
     ]
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds, minutes, or hours."""
     if seconds < 120:
         return f"{seconds:.1f} s"
     minutes = round(seconds / 60)
     return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 120 else f"{minutes} min"
 
 
-def _how_far(progress: Progress) -> str:
+def how_far(progress: Progress, known: Sequence[str]) -> str:
+    """Of a run that has not ended, and what is known of its last whole epoch."""
     share = progress.step / progress.steps if progress.steps else 0
-    errors = [
-        f"{name} error {_percent(value)}"
-        for name, value in (("training", progress.train_error), ("validation", progress.validation_error))
-        if value is not None
-    ]
-    after = f"; after its last whole epoch: {', '.join(errors)}" if errors else ""
+    after = f"; after its last whole epoch: {', '.join(known)}" if known else ""
     return f"Seed {progress.seed}: step {progress.step:,} of {progress.steps:,} ({share:.0%}){after}."
+
+
+def _known(progress: Progress) -> list[str]:
+    named = (("training", progress.train_error), ("validation", progress.validation_error))
+    return [f"{name} error {percent(value)}" for name, value in named if value is not None]
 
 
 def _paper(card: Card) -> str:
     name = escaped(card.job.told.data.name)
-    if not in_paper(card.job):
+    if not card.held.in_paper:
         return f"The set {name} is not in the paper, so no figure of the paper's can be compared with those here."
     if not card.against:
         return f"The paper prints no error of this network on {name}."
@@ -174,7 +191,7 @@ def _paper(card: Card) -> str:
         f", but for {readings} other reading{'s' * (readings > 1)} of what it leaves open" if readings else ""
     )
     rows = [_printed(each, yes) for each in card.against]
-    return _table(["the paper's", "test error", "here minus the paper's", "comparable"], rows)
+    return table(["the paper's", "test error", "here minus the paper's", "comparable"], rows)
 
 
 def _printed(against: Against, yes: str) -> list[str]:
@@ -192,24 +209,26 @@ def _printed(against: Against, yes: str) -> list[str]:
     return [f"{against.net}, {printed.place}", error, difference, why]
 
 
-def _deviations(card: Card) -> str:
+def deviations_section(card: Card) -> str:
+    """What is against the paper."""
     rows = [
         [each.about, escaped(each.field), escaped(each.here), escaped(each.paper), escaped(each.source)]
         for each in card.deviations
         if not each.open
     ]
-    protocol, job = protocol_of(card.job), card.job
+    held = card.held
     against = (
-        f"Held against {protocol.title} of He et al. 2015 (arXiv 1512.03385), the recipe {paper_recipe(job)}"
+        f"Held against {held.protocol.title} of He et al. 2015 (arXiv 1512.03385), the recipe {held.recipe}"
     )
-    if not in_paper(job):
+    if not held.in_paper:
         against += ", the nearest that the paper has"
     if not rows:
         return f"{against}: none."
-    return f"{against}.\n\n" + _table(["", "field", "here", "the paper", "where"], rows)
+    return f"{against}.\n\n" + table(["", "field", "here", "the paper", "where"], rows)
 
 
-def _readings(card: Card) -> str:
+def readings_section(card: Card) -> str:
+    """What the paper leaves open, and was read in another way."""
     rows = [
         [each.about, escaped(each.field), escaped(each.here), escaped(each.paper), escaped(each.source)]
         for each in card.deviations
@@ -220,7 +239,7 @@ def _readings(card: Card) -> str:
     words = (
         "Other readings here than in archspec's own recipe and specs of the paper; none is against the paper."
     )
-    return f"{words}\n\n" + _table(["", "field", "here", "the paper's, as archspec reads it", "why"], rows)
+    return f"{words}\n\n" + table(["", "field", "here", "the paper's, as archspec reads it", "why"], rows)
 
 
 def _network(card: Card) -> str:
@@ -243,10 +262,11 @@ def _network(card: Card) -> str:
         )
     if not card.shipped:
         lines.append("No spec of that name ships with archspec.")
-    return _items(lines)
+    return items(lines)
 
 
-def _recipe(card: Card) -> str:
+def recipe_section(card: Card) -> str:
+    """The recipe, whether it is as it ships, and what it says of itself."""
     told, recipe = card.job.told.recipe, card.job.recipe
     lines = [f"Name: {escaped(told.name)}. Digest: `{told.digest}`."]
     lines += [f"Source: {escaped(recipe.source)}."] if recipe.source else []
@@ -260,25 +280,38 @@ def _recipe(card: Card) -> str:
         )
         lines.append(f"Changed from the recipe that ships under that name: {fields}.")
     if not recipe.says:
-        return _items(lines)
+        return items(lines)
     of = "the recipe as it ships says" if card.changed else "the recipe says"
     says = [f"{escaped(topic)}: {escaped(words)}" for topic, words in recipe.says.items()]
-    return f"{_items(lines)}\n\nWhat its source leaves open and what was chosen, {of}:\n\n{_items(says)}"
+    return f"{items(lines)}\n\nWhat its source leaves open and what was chosen, {of}:\n\n{items(says)}"
 
 
-def _data(card: Card) -> str:
+def data_section(card: Card) -> str:
+    """The set and its parts."""
     data = card.job.told.data
     shape = "pictures of many sizes" if data.shape is None else f"images of {'x'.join(map(str, data.shape))}"
-    tested = protocol_of(card.job).tested if in_paper(card.job) else ""
+    tested = card.held.protocol.tested if card.held.in_paper else ""
     held = "none for validation" if data.validation is None else f"{data.validation:,} for validation"
+    test = "none with objects" if data.test is None else f"{data.test:,}"
     return (
-        f"Set: {escaped(data.name)}. {data.train:,} images for training, {held}, {data.test:,} for testing; {shape}, "
+        f"Set: {escaped(data.name)}. {data.train:,} images for training, {held}, {test} for testing; {shape}, "
         f"{data.classes:,} classes." + (f" {tested}" if tested else "")
     )
 
 
-def _computation(card: Card) -> str:
-    recipe, protocol = card.job.recipe, protocol_of(card.job)
+def _batch_norm(card: Card) -> list[list[str]]:
+    what, protocol = "images that one BN layer sees together", protocol_of(card.job)
+    if not normalises_batches(card.job):
+        return [[what, "the network has no BN"]]
+    return [
+        [what, f"{card.job.told.batch_norm_images:,}"],
+        ["the same in the paper", f"{protocol.batch_norm_images:,}, {escaped(protocol.batch_norm)}"],
+    ]
+
+
+def computation_section(card: Card, batch_norm: Sequence[Sequence[str]]) -> str:
+    """What computed it."""
+    recipe = card.job.recipe
     runs = [run.told for run in card.runs if run.told is not None]
 
     def distinct(name: str) -> str:
@@ -296,13 +329,7 @@ def _computation(card: Card) -> str:
         ["workers", distinct("workers")],
         ["SyncBN", distinct("sync_bn")],
     ]
-    if normalises_batches(card.job):
-        rows.append(["images that one BN layer sees together", f"{card.job.told.batch_norm_images:,}"])
-        rows.append(
-            ["the same in the paper", f"{protocol.batch_norm_images:,}, {escaped(protocol.batch_norm)}"]
-        )
-    else:
-        rows.append(["images that one BN layer sees together", "the network has no BN"])
+    rows += map(list, batch_norm)
     names = dict.fromkeys(name for told in runs for name in told.versions)
     rows += [
         [
@@ -311,7 +338,7 @@ def _computation(card: Card) -> str:
         ]
         for name in names
     ]
-    return _table(["", ""], rows)
+    return table(["", ""], rows)
 
 
 def _plain(value: str | float | None) -> str:
@@ -320,7 +347,8 @@ def _plain(value: str | float | None) -> str:
     return ("yes" if value else "no") if isinstance(value, bool) else str(value)
 
 
-def _repeat(card: Card) -> str:
+def repeat_section(card: Card) -> str:
+    """The commands."""
     runs = [run.told for run in card.runs if run.told is not None]
     commands = dict.fromkeys(command_line(told.command) for told in runs)
     started = "; ".join(f"seed {told.seed} at {told.started}" for told in runs)

@@ -53,13 +53,22 @@ def shipped_names() -> list[str]:
     return [path.relative_to(folder).with_suffix("").as_posix() for path in networks(folder)]
 
 
+def shipped_detectors() -> list[str]:
+    """The shipped detectors, as `find_spec` takes them: faster-rcnn-resnet101."""
+    return sorted(path.stem for path in (spec_folder() / "detection").glob("*.toml"))
+
+
 def find_spec(name: str) -> Path:
-    """A spec by path, or a shipped one by name: `resnet50`, `cifar/resnet20`, `specs/resnet50.toml`."""
+    """A spec by path, or a shipped one by name: `resnet50`, `cifar/resnet20`, `specs/resnet50.toml`.
+
+    A detector's name is known too, so that it can be said what it is.
+    """
     path = Path(name)
-    if os.path.exists(path) or path.is_absolute() or ".." in path.parts:
+    # a folder of that name, as runs leave it, does not hide what ships
+    if os.path.isfile(path) or path.is_absolute() or ".." in path.parts:
         return path
-    shipped = name.removeprefix("specs/")
-    for candidate in (spec_folder() / shipped, spec_folder() / f"{shipped}.toml"):
+    shipped, folder = name.removeprefix("specs/"), spec_folder()
+    for candidate in (folder / shipped, folder / f"{shipped}.toml", folder / "detection" / f"{shipped}.toml"):
         if os.path.isfile(candidate):
             # shown as people would type it
             return candidate.relative_to(Path.cwd()) if candidate.is_relative_to(Path.cwd()) else candidate

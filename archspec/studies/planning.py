@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from archspec.api import load
 from archspec.errors import Problem, SpecError, concise, did_you_mean
-from archspec.recipes.load import load_recipe, recipe_folder
-from archspec.spec.library import networks, spec_folder
+from archspec.recipes.load import load_recipe, recipe_folder, recipe_names
+from archspec.spec.library import shipped_names, spec_folder
 from archspec.studies.grid import FULL, Said, combinations
 from archspec.studies.length import shortened
 from archspec.studies.plan import Plan, Planned
@@ -107,15 +107,12 @@ def _planned(loaded: LoadedStudy, run: Combination, length: Length | None, more:
 
 def spec_file(folder: Path, said: Said) -> Path:
     """The file of a spec that a study names."""
-    shipped = spec_folder()
-    names = [path.relative_to(shipped).with_suffix("").as_posix() for path in networks(shipped)]
-    return _located(folder, said, shipped, names)
+    return _located(folder, said, spec_folder(), shipped_names())
 
 
 def recipe_file(folder: Path, said: Said) -> Path:
     """The file of a recipe that a study names."""
-    shipped = recipe_folder()
-    return _located(folder, said, shipped, [path.stem for path in shipped.glob("*.toml")])
+    return _located(folder, said, recipe_folder(), recipe_names())
 
 
 def _located(folder: Path, said: Said, shipped: Path, names: list[str]) -> Path:

@@ -61,6 +61,7 @@ def missing(plan: Plan, out: Path) -> list[State]:
 
 def run_here(plan: Plan, out: Path, terms: Terms, hears: Hears) -> None:
     """Runs everything that is missing, in this process. Raises `Stopped`, `FileError`, `SpecError`, `TooLarge`."""
+    from archspec.train.classification import Classification
     from archspec.train.evaluate import device_named
     from archspec.train.loop import Diverged
     from archspec.train.loop import Terms as Computing
@@ -80,14 +81,11 @@ def run_here(plan: Plan, out: Path, terms: Terms, hears: Hears) -> None:
                 recipe_file(terms.folder, Said(each.run.recipe, ())), each.run.recipe_settings
             )
             job = Job(
-                of_runs[each.run.label],
-                recipe,
-                splits,
+                Classification(of_runs[each.run.label], recipe, splits, place),
                 each.folder,
                 Computing(device, seed=each.seed),
                 checkpoint_every=terms.checkpoint_every,
                 last=terms.last,
-                place=place,
             )
             watch = hears.begins(each, place)
             try:
@@ -104,20 +102,11 @@ def run_here(plan: Plan, out: Path, terms: Terms, hears: Hears) -> None:
 def read_data(plan: Plan, terms: Terms) -> tuple[Splits, str]:
     """The images of the study, and where they were found. Raises `FileError`."""
     from archspec.api import load
-    from archspec.data.find import find
-    from archspec.weights.match import classes
+    from archspec.train.fitting import sought
 
     first = plan.runs[0]
     architecture = load(spec_file(terms.folder, Said(first.spec, ())), settings=first.settings)
-    channels, height, width = architecture.input_shape
-    source = find(
-        plan.data,
-        terms.root,
-        fetch=terms.download,
-        shape=(channels, height, width),
-        classes=classes(architecture),
-        say=terms.said,
-    )
+    source = sought(plan.data, terms.root, architecture, fetch=terms.download, say=terms.said)
     return source.read(), source.place
 
 

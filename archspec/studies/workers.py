@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
+from archspec.runs.exits import DIVERGED, STOPPED
 from archspec.studies.run import Stopped, missing, networks, read_data, stoppable, write_run_card
 from archspec.studies.state import note_divergence, state
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from archspec.studies.run import Hears, Terms
     from archspec.studies.state import State
 
-STOPPED, DIVERGED = 75, 3
 """What `archspec train` leaves with."""
 BETWEEN_LOOKS = 0.2
 BETWEEN_WORDS = 10.0

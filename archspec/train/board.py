@@ -33,6 +33,8 @@ class Board:
         for name in _TOLD.get(kind, ()):
             if record.get(name) is not None:
                 self.writer.add_scalar(f"{kind}/{name}", record[name], step)
+        for name, value in record.get("losses", {}).items():
+            self.writer.add_scalar(f"{kind}/{name}", value, step)
         if kind == "train" and record["seconds"]:
             self.writer.add_scalar("train/images_per_second", record["images"] / record["seconds"], step)
         self.writer.flush()  # a run may stop at any time

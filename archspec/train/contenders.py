@@ -87,12 +87,14 @@ def contender(path: Path, asked: Asked, say: Callable[[str], None] = lambda _: N
     weights = checked(read_weights(model_weights(path, say)))
     architecture = asked.architecture or provenance.recalled(weights.metadata, weights.file)
     if architecture is None:
-        message = "the file does not say which spec its weights are for"
-        raise file_error(weights.file, "AS503", message, hint="give it: --spec SPEC")
+        message, hint = "the file does not say which spec its weights are for", "give it: --spec SPEC"
+        if provenance.DETECTOR in weights.metadata:
+            message, hint = "these are a detector's weights", "archspec eval, predict and export take them"
+        raise file_error(weights.file, "AS503", message, hint=hint)
     shape, said = architecture.input_shape, {} if asked.recipe else weights.metadata
     found = known(said, weights.file, shape, asked=asked.preprocessing, labels=None).preprocessing
     normaliser = None if asked.preprocessing else _normaliser(said, weights.file)
-    return Contender(architecture, weights, asked.recipe or _carried(weights), found, normaliser)
+    return Contender(architecture, weights, asked.recipe or carried(weights), found, normaliser)
 
 
 def _normaliser(said: Mapping[str, str], file: str) -> Normaliser | None:
@@ -110,7 +112,7 @@ def _normaliser(said: Mapping[str, str], file: str) -> Normaliser | None:
         raise file_error(file, "AS507", message) from error
 
 
-def _carried(weights: Weights) -> LoadedRecipe | None:
+def carried(weights: Weights) -> LoadedRecipe | None:
     """The recipe that weights say they were trained by."""
     text = weights.metadata.get(RECIPE)
     if text is None:

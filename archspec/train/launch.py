@@ -14,10 +14,11 @@ from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalEx
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from archspec.runs.exits import STOPPED
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-STOPPED = 75
 _LINES = 20
 
 

@@ -9,7 +9,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from torch.nn.functional import cross_entropy
 
 from archspec.data.feed import Batch
 from archspec.recipes.fields import TRAIN_ERROR
@@ -18,6 +17,7 @@ from archspec.train.average import Averages
 from archspec.train.memory import TooLarge, largest_fitting
 from archspec.train.optimiser import make_optimiser
 from archspec.train.parallel import replicated, sharded, synchronised, unsummed
+from archspec.train.task import TRAIN_ERROR as WRONG
 from archspec.train.topology import Topology
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from archspec.recipes.models import Recipe
     from archspec.train.parallel import Parallel
+    from archspec.train.task import Forward, Loss, Task
 
 SECONDS_BETWEEN_LOOKS = 1.0
 """About how often running sums are read: each look waits for the device."""
@@ -83,45 +83,57 @@ class Look(NamedTuple):
     step: int
     lr: float
     loss: float
-    train_error: float
+    told: Mapping[str, Any]
+    """What else the task tells of them."""
     images: int
     seconds: float
     waited: float
     """Seconds of these in which the loop waited for data."""
 
+    def as_json(self) -> dict[str, Any]:
+        """For the metrics."""
+        where = {"step": self.step, "lr": self.lr, "loss": self.loss}
+        return {**where, **self.told, "images": self.images, "seconds": self.seconds, "waited": self.waited}
+
 
 class Means(NamedTuple):
-    """The mean loss, and the error as a share of so many images."""
+    """The mean loss over so many images, and the means of what else the task tells."""
 
     loss: float
-    error: float
+    told: dict[str, float]
     images: int
+
+    @property
+    def error(self) -> float | None:
+        """The share of images that were told wrongly, where a task can say that."""
+        return self.told.get(WRONG)
 
 
 class Sums:
     """Running sums on the device: reading them is what waits; adding to them does not."""
 
-    def __init__(self, terms: Terms) -> None:
+    def __init__(self, terms: Terms, told: tuple[str, ...]) -> None:
         kind = (
             torch.float32 if terms.device.type == "mps" else torch.float64
         )  # Apple's GPUs have no wider one
-        self.values = torch.zeros(2, dtype=kind, device=terms.device)
-        self.images, self.topology = 0, terms.topology
+        self.values = torch.zeros(1 + len(told), dtype=kind, device=terms.device)
+        self.images, self.topology, self.told = 0, terms.topology, told
 
     def clear(self) -> None:
         """Starts anew."""
         self.values.zero_()
         self.images = 0
 
-    def add(self, loss: Tensor, wrong: Tensor, images: int) -> None:
-        """A part of a batch: its mean loss, the number of its images that were told wrongly."""
-        self.values += torch.stack([loss.detach() * images, wrong]).to(self.values)
+    def add(self, loss: Loss, images: int) -> None:
+        """A part of a batch."""
+        self.values += torch.cat([loss.mean.detach()[None] * images, loss.sums.detach()]).to(self.values)
         self.images += images
 
     def read(self) -> Means:
         """Means over the images of all ranks. All ranks have to ask."""
-        loss, wrong, images = self.state().tolist()
-        return Means(loss / max(images, 1), wrong / max(images, 1), int(images))
+        *sums, images = self.state().tolist()
+        loss, *others = (each / max(images, 1) for each in sums)
+        return Means(loss, dict(zip(self.told, others, strict=True)), int(images))
 
     def state(self) -> Tensor:
         """For a checkpoint: sums over all ranks. All ranks have to ask."""
@@ -131,21 +143,22 @@ class Sums:
         """From a checkpoint: the first rank goes on from the sums of all."""
         self.clear()
         if self.topology.first:
-            self.values.copy_(state[:2])
-            self.images = int(state[2])
+            self.values.copy_(state[:-1])
+            self.images = int(state[-1])
 
 
 class Trainer:
-    """A network, its optimiser and its place in a recipe. `images` are those of one epoch."""
+    """A task's network, its optimiser and its place in the recipe. `images` are those of one epoch."""
 
-    def __init__(self, network: nn.Module, recipe: Recipe, terms: Terms, images: int) -> None:
-        self.recipe, self.terms, self.progress = recipe, terms, Progress()
-        self.network, self.forward = _placed(network, terms)
+    def __init__(self, task: Task, terms: Terms, images: int) -> None:
+        self.task, self.terms, self.progress = task, terms, Progress()
+        self.recipe = recipe = task.recipe.recipe
+        self.network, self.placed = _placed(task.network(), terms)
         self.optimiser = make_optimiser(self.network, recipe.optimiser)
         self.scaler = torch.amp.GradScaler(terms.device.type, enabled=recipe.train.precision == "fp16")
         self.steps_per_epoch = epoch_steps(recipe, images)
         self.total = total_steps(recipe, steps_per_epoch=self.steps_per_epoch)
-        self.sums = {name: Sums(terms) for name in ("look", "epoch", "warm-up")}
+        self.sums = {name: Sums(terms, task.told) for name in ("look", "epoch", "warm-up")}
         measured = min(self.steps_per_epoch, -(-recipe.train.precise_bn // recipe.data.batch))
         self.averages = Averages(self.network, recipe.train, terms.topology, measured)
         self.stride = 1
@@ -205,38 +218,32 @@ class Trainer:
     def _gradients(self, batch: Batch) -> None:
         *others, last = _parts(batch, self.recipe.train.accumulate)
         if others:
-            with unsummed(self.forward):
+            with unsummed(self.placed):
                 for part in others:
                     self._part(part)
         self._part(last)
 
     def _part(self, part: Batch) -> None:
-        with self.autocast():
-            logits = self.forward(part.images)
-        images, smoothing = len(part.labels), self.recipe.train.label_smoothing
-        # a rank to which an epoch's last batch leaves nothing has no mean, and gradients of 0
-        mean = cross_entropy(logits.float(), part.labels, label_smoothing=smoothing)
-        loss = mean if images else logits.sum()
+        images, loss = len(part.labels), self.task.loss(self.forward, part)
         # ranks' gradients are averaged, so a share of the whole batch counts as often as there are ranks
         share = images * self.terms.topology.ranks / part.whole
-        self.scaler.scale(loss if share == 1 else loss * share).backward()  # type: ignore[no-untyped-call]
-        wrong = (logits.detach().argmax(1) != part.labels).sum()
+        self.scaler.scale(loss.mean if share == 1 else loss.mean * share).backward()  # type: ignore[no-untyped-call]
         for sums in self.sums.values():
-            sums.add(loss, wrong, images)
+            sums.add(loss, images)
 
-    def autocast(self) -> AbstractContextManager[Any]:
-        """In which the network computes as the recipe says."""
+    def forward(self, *given: Any) -> Any:
+        """What the network computes, in the recipe's precision."""
         kind = _KINDS.get(self.recipe.train.precision)
-        return nullcontext() if kind is None else torch.autocast(self.terms.device.type, kind)
+        with nullcontext() if kind is None else torch.autocast(self.terms.device.type, kind):
+            return self.placed(*given)
 
     def _too_large(self, batch: Batch) -> TooLarge:
         """Which part of the batch fits, tried out."""
         self.optimiser.zero_grad(set_to_none=True)
 
         def attempt(images: int) -> None:
-            with self.autocast():
-                logits = self.network(batch.images[:images])
-            cross_entropy(logits.float(), batch.labels[:images]).backward()  # type: ignore[no-untyped-call]
+            part = Batch(batch.images[:images], batch.labels[:images], images)
+            self.task.loss(self.forward, part).mean.backward()  # type: ignore[no-untyped-call]
 
         part = -(-len(batch.labels) // self.recipe.train.accumulate)
         alone = self.terms.topology.ranks == 1
@@ -245,12 +252,13 @@ class Trainer:
         return TooLarge(part, fits)
 
     def _look(self, start: float, waited: float) -> Look:
-        loss, error, images = self.sums["look"].read()
+        loss, means, images = self.sums["look"].read()
         self.sums["look"].clear()
         if not loss - loss == 0:  # neither infinite nor NaN
             raise Diverged(self.progress.step)
         rate: float = self.optimiser.param_groups[0]["lr"]
-        return Look(self.progress.step, rate, loss, error, images, time.monotonic() - start, waited)
+        told = self.task.record(means)
+        return Look(self.progress.step, rate, loss, told, images, time.monotonic() - start, waited)
 
     def _end_warmup(self) -> None:
         """Looks at the training error where a warm-up waits for it, every so many steps."""
@@ -259,6 +267,7 @@ class Trainer:
             return
         if self.progress.step % warmup.every == 0:
             error = self.sums["warm-up"].read().error
+            assert error is not None, "recipes that wait for it are refused for tasks that have none"
             self.progress.schedule = released(self.recipe, state, self.progress.step, error)
             self.sums["warm-up"].clear()
 
@@ -268,11 +277,11 @@ class Trainer:
         images = lambda: (batch.images for batch in islice(batches(), count))  # noqa: E731
         return self.averages.shown(self.progress.step, images)
 
-    def end_epoch(self, validation_error: float | None) -> float:
-        """Tells the schedule how an epoch went, and gives back its training error."""
-        train_error = self.sums["epoch"].read().error
+    def end_epoch(self, validation_error: float | None) -> Mapping[str, Any]:
+        """Tells the schedule how an epoch went, and gives back what the task tells of it."""
+        means = self.sums["epoch"].read()
         self.sums["epoch"].clear()
-        watched = train_error if self.recipe.schedule.watch == "train-error" else validation_error
+        watched = means.error if self.recipe.schedule.watch == "train-error" else validation_error
         self.progress.epochs += 1
         if watched is not None:
             self.progress.schedule = plateaued(
@@ -282,7 +291,7 @@ class Trainer:
                 watched,
                 steps_per_epoch=self.steps_per_epoch,
             )
-        return train_error
+        return self.task.record(means.told)
 
     def better(self, validation_error: float) -> bool:
         """Whether this is the best so far; noted where it is."""
@@ -293,7 +302,7 @@ class Trainer:
         return True
 
 
-def _placed(network: nn.Module, terms: Terms) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
+def _placed(network: nn.Module, terms: Terms) -> tuple[nn.Module, Forward]:
     """The network on its device, and what computes it: together with other ranks, compiled."""
     parts = terms.topology.ranks > 1 and terms.parallel == "fsdp"
     # FSDP2 takes contiguous tensors alone; convolutions follow their images' format all the same
@@ -301,7 +310,7 @@ def _placed(network: nn.Module, terms: Terms) -> tuple[nn.Module, Callable[[Tens
     network = network.to(device=terms.device, memory_format=layout)  # type: ignore[call-overload]
     if terms.sync_bn and terms.topology.ranks > 1:
         network = synchronised(network, terms.device)
-    forward: Callable[[Tensor], Tensor] = network
+    forward: Forward = network
     if parts:
         forward = network = sharded(network, terms.device, terms.topology.ranks)
     elif terms.topology.ranks > 1:
@@ -311,5 +320,8 @@ def _placed(network: nn.Module, terms: Terms) -> tuple[nn.Module, Callable[[Tens
 
 def _parts(batch: Batch, count: int) -> Iterator[Batch]:
     """As many for all ranks, some of them empty, since a part may be where ranks meet."""
-    pairs = zip(torch.tensor_split(batch.images, count), torch.tensor_split(batch.labels, count), strict=True)
-    yield from (Batch(images, labels, batch.whole) for images, labels in pairs)
+    images, start = len(batch.labels), 0
+    for place in range(count):
+        end = start + images // count + (place < images % count)
+        yield Batch(batch.images[start:end], batch.labels[start:end], batch.whole)
+        start = end

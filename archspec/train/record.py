@@ -20,9 +20,13 @@ from archspec.preprocessing import Preprocessing
 from archspec.train.contenders import DATA, NORMALISER, RECIPE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from archspec.architecture import Architecture
     from archspec.data.prepare import Feeds
-    from archspec.data.sets import Splits
+    from archspec.data.sets import Set, Splits
     from archspec.preprocessing import Color
+    from archspec.recipes.load import LoadedRecipe
     from archspec.train.loop import Terms
     from archspec.train.run import Job
 
@@ -30,29 +34,14 @@ SCHEMA_VERSION = 1
 _COLORS: dict[int, Color] = {1: "L", 3: "RGB"}
 
 
-def run_record(job: Job, splits: Splits) -> dict[str, Any]:
-    """`run.json`: what runs, on what, by which versions. `splits` have the validation images held out."""
-    architecture, recipe, terms, train = job.architecture, job.recipe, job.terms, splits.train
-    measure = architecture.measure
+def run_record(job: Job, of_task: Mapping[str, Any]) -> dict[str, Any]:
+    """`run.json`: what runs, on what, by which versions. `of_task` says so of the network and the data."""
+    recipe, terms = job.task.recipe, job.terms
     return {
         "schema_version": SCHEMA_VERSION,
-        "spec": {
-            "name": architecture.name,
-            "hash": architecture.hash,
-            "text": provenance.spec_text(architecture),
-            "parameters": measure.total.params,
-            "multiply_adds": measure.total.macs,
-        },
+        **of_task,
+        "initial": job.task.start,
         "recipe": {"name": recipe.name, "digest": recipe.digest, "text": recipe.text()},
-        "data": {
-            "name": train.name,
-            "place": job.place,
-            "train": len(train),
-            "validation": len(splits.validation) if splits.validation is not None else None,
-            "test": len(splits.test),
-            "shape": list(train.shape) if isinstance(train, Images) else None,
-            "classes": len(train.classes),
-        },
         "seed": terms.seed,
         "terms": _terms(terms, job.workers),
         "batch_norm_images": normalised_together(job),
@@ -69,9 +58,36 @@ def run_record(job: Job, splits: Splits) -> dict[str, Any]:
     }
 
 
+def spec_record(architecture: Architecture) -> dict[str, Any]:
+    """A network in `run.json`."""
+    total = architecture.measure.total
+    return {
+        "kind": "network",
+        "name": architecture.name,
+        "hash": architecture.hash,
+        "text": provenance.spec_text(architecture),
+        "parameters": total.params,
+        "multiply_adds": total.macs,
+    }
+
+
+def data_record(splits: Splits, place: str) -> dict[str, Any]:
+    """Images in `run.json`, those for validation held out."""
+    train = splits.train
+    return {
+        "name": train.name,
+        "place": place,
+        "train": len(train),
+        "validation": len(splits.validation) if splits.validation is not None else None,
+        "test": len(splits.test),
+        "shape": list(train.shape) if isinstance(train, Images) else None,
+        "classes": len(train.classes),
+    }
+
+
 def normalised_together(job: Job) -> int:
     """How many images' statistics one BN layer computes together."""
-    terms, recipe = job.terms, job.recipe.recipe
+    terms, recipe = job.terms, job.task.recipe.recipe
     part = -(-recipe.data.batch // recipe.train.accumulate)
     return part if terms.sync_bn else -(-part // terms.topology.ranks)
 
@@ -103,17 +119,19 @@ def _device_name(device: torch.device) -> str:
     return names[0] if names else platform.processor() or os.uname().machine
 
 
-def weights_stamp(job: Job, feeds: Feeds) -> dict[str, str]:
+def weights_stamp(
+    architecture: Architecture, recipe: LoadedRecipe, test: Set, feeds: Feeds
+) -> dict[str, str]:
     """What the weights carry: spec, recipe, data, classes, and how their images are normalised."""
     stamp = {
-        **provenance.stamp(job.architecture),
-        provenance.ORIGIN: f"archspec train, {job.recipe.name}",
-        provenance.LABELS: json.dumps(list(job.splits.test.classes)),
-        RECIPE: job.recipe.text(),
-        DATA: job.splits.test.name,
+        **provenance.stamp(architecture),
+        provenance.ORIGIN: f"archspec train, {recipe.name}",
+        provenance.LABELS: json.dumps(list(test.classes)),
+        RECIPE: recipe.text(),
+        DATA: test.name,
         NORMALISER: _packed(feeds),
     }
-    preprocessing = _preprocessing(job, feeds)
+    preprocessing = _preprocessing(architecture, recipe, feeds)
     return stamp if preprocessing is None else {**stamp, provenance.PREPROCESSING: preprocessing.to_json()}
 
 
@@ -123,14 +141,14 @@ def _packed(feeds: Feeds) -> str:
     return base64.b64encode(save(feeds.normaliser.tensors())).decode()
 
 
-def _preprocessing(job: Job, feeds: Feeds) -> Preprocessing | None:
+def _preprocessing(architecture: Architecture, recipe: LoadedRecipe, feeds: Feeds) -> Preprocessing | None:
     """How a picture is prepared, where that can be said by channel: not where a mean image is subtracted."""
     mean, factor = feeds.normaliser.mean, feeds.normaliser.factor
     color = _COLORS.get(len(mean))
     if mean[0].numel() > 1 or color is None:
         return None
-    _, height, width = job.architecture.input_shape
-    view = central(job.recipe.recipe)
+    _, height, width = architecture.input_shape
+    view = central(recipe.recipe)
     return Preprocessing(
         size=(height, width),
         resize=view.resize or None,

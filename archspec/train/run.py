@@ -11,20 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from archspec.api import build
 from archspec.data.order import Plan
-from archspec.data.prepare import Placement, prepared
-from archspec.data.sets import held_out
+from archspec.data.prepare import Placement
 from archspec.errors import file_error
 from archspec.runs.metrics import Metrics, read
 from archspec.train.checkpoint import CHECKPOINTS, Snapshot, keep, newest, of_step, save
-from archspec.train.final import tested
 from archspec.train.lock import locked
 from archspec.train.loop import Diverged, Progress, Terms, Trainer
 from archspec.train.memory import keep_large_blocks
 from archspec.train.parallel import load_state, put, whole
-from archspec.train.record import run_record, weights_stamp
-from archspec.train.scores import Tally, Untestable
+from archspec.train.record import run_record
+from archspec.train.scores import Untestable
 from archspec.weights.safetensors import staged
 
 if TYPE_CHECKING:
@@ -32,13 +29,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
-    from archspec.architecture import Architecture
     from archspec.data.feed import Batch, Feed
-    from archspec.data.prepare import Feeds
-    from archspec.data.sets import Splits
-    from archspec.recipes.load import LoadedRecipe
     from archspec.train.loop import Look
-    from archspec.train.scores import Scores
+    from archspec.train.task import Tally, Task, Tested
 
     Watcher = Callable[[Mapping[str, Any]], None]
     """Is told each record of the metrics, and before them `{"kind": "start", "step", "total", "remarks"}`."""
@@ -56,19 +49,15 @@ class Stopped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is run: a spec, a recipe, a set, and how this machine computes."""
+    """What is run, where it is kept, and how this machine computes."""
 
-    architecture: Architecture
-    recipe: LoadedRecipe
-    splits: Splits
+    task: Task
     folder: Path
     terms: Terms = field(default_factory=Terms)
     workers: int = 0
     checkpoint_every: int = 1000
     """Steps; the end of the run, and what is best on validation, are stored too."""
     last: int = 2
-    place: str = ""
-    """Where the data were found, for the card."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +65,15 @@ class Result:
     """How a run ended: the tested network is the best on validation, where images are held out, else the last."""
 
     steps: int
-    test: Scores
+    measure: str
+    test: Tested | None
+    """None where nothing is to be tested on."""
     tested_step: int
     best_validation_error: float | None
     train_error: float | None
     """Of the last whole epoch, while it was trained."""
     images_per_second: float
     seconds: float
-    view: str
 
     def as_json(self) -> dict[str, Any]:
         """`result.json`."""
@@ -92,13 +82,14 @@ class Result:
             "schema_version": SCHEMA_VERSION,
             "steps": self.steps,
             "tested_step": self.tested_step,
-            "test_accuracy": self.test.accuracy(),
-            "best_val_accuracy": None if best is None else 1 - best,
+            "measure": self.measure,
+            f"test_{self.measure}": self.test and self.test.value,
+            f"best_val_{self.measure}": None if best is None else 1 - best,
             "final_train_error": self.train_error,
             "images_per_second": self.images_per_second,
             "seconds": self.seconds,
-            "view": self.view,
-            "test": self.test.as_json(),
+            "view": self.test and self.test.view,
+            "test": self.test and self.test.record,
         }
 
 
@@ -115,17 +106,15 @@ def run(job: Job, watchers: Sequence[Watcher] = ()) -> Result | None:
 
 class _Run:
     def __init__(self, job: Job, watchers: Sequence[Watcher]) -> None:
-        recipe, terms = job.recipe.recipe, job.terms
+        terms = job.terms
         keep_large_blocks()
         self.job, self.watchers, self.topology = job, watchers, terms.topology
-        splits = held_out(job.splits, recipe.data.split, recipe.data.which)
         placement = Placement(terms.device, terms.channels_last, job.workers)
-        plan = Plan.of(recipe.data, terms.seed)
-        self.feeds: Feeds = prepared(splits, recipe, plan, placement)
+        self.feeds = job.task.prepare(Plan.of(job.task.recipe.recipe.data, terms.seed), placement)
         torch.manual_seed(terms.seed)
-        self.trainer = Trainer(build(job.architecture), recipe, terms, len(self.feeds.train))
+        self.trainer = Trainer(job.task, terms, len(self.feeds.train))
         self.checkpoints = job.folder / CHECKPOINTS
-        self.record, self.stamp = run_record(job, splits), weights_stamp(job, self.feeds)
+        self.record = run_record(job, self.feeds.record)
         self.metrics: Metrics | None = None
         self.began, self.asked_to_stop = time.monotonic(), False
         self.stored: Progress | None = None
@@ -178,7 +167,7 @@ class _Run:
 
     def looked(self, look: Look) -> None:
         """Notes a look; stops here where a signal asked for it."""
-        self.note("train", **look._asdict())
+        self.note("train", **look.as_json())
         if self.topology.any(self.asked_to_stop, self.job.terms.device):
             self.store()
             raise Stopped(look.step)
@@ -202,32 +191,32 @@ class _Run:
     def end_epoch(self) -> bool:
         """Validates, tells the schedule, and says whether this is the best network so far."""
         trainer, validation = self.trainer, self.feeds.validation
-        error = None if validation is None else self.score(validation).error()
-        train_error = trainer.end_epoch(error)
+        error = None if validation is None else self.score(validation)
+        told = trainer.end_epoch(error)
         progress = trainer.progress
-        record = {"step": progress.step, "epoch": progress.epochs, "train_error": train_error}
+        record = {"step": progress.step, "epoch": progress.epochs, **told}
         self.note("epoch", **record, validation_error=error)
         return error is not None and trainer.better(error)
 
-    def score(self, feed: Feed) -> Scores:
-        """What the network gets right of a set, one look at each image; each rank looks at its share."""
-        tally = Tally(self.job.architecture.measure.output[0], self.job.terms.device)
+    def score(self, feed: Feed) -> float:
+        """What is wrong of a set, one look at each image; each rank looks at its share."""
+        tally = self.job.task.tally(self.job.terms.device)
         with self.trainer.tested(self.measured), torch.no_grad():
             self.trainer.network.eval()
             for batch in feed.testing(rank=self.topology.rank, ranks=self.topology.ranks):
                 if self.asked_to_stop and self.topology.ranks == 1:
                     break
-                tally.add(self.trainer.network(batch.images), batch.labels)
+                tally.add(self.trainer.network, batch)
             else:
                 return self.read(tally)
         # the network is the trained one again; the epoch is validated when the run goes on
         self.store()
         raise Stopped(self.trainer.progress.step)
 
-    def read(self, tally: Tally) -> Scores:
+    def read(self, tally: Tally) -> float:
         """What all ranks counted. Raises `Diverged` where the last steps left weights that are no numbers."""
         try:
-            return tally.over(self.topology.summed).read()
+            return tally.error(self.topology)
         except Untestable as error:
             raise Diverged(self.trainer.progress.step) from error
 
@@ -238,7 +227,7 @@ class _Run:
             snapshot = self.snapshot()
             if self.metrics is not None:
                 self.metrics.sync()
-                save(self.checkpoints, snapshot, self.stamp)
+                save(self.checkpoints, snapshot, self.feeds.stamp)
             self.stored = replace(progress)
         if self.topology.first:
             keep(self.checkpoints, self.job.last, self.best())
@@ -271,9 +260,10 @@ class _Run:
 
     def identity(self) -> dict[str, Any]:
         """What a checkpoint has to have in common with a run that goes on from it."""
-        job = self.job
-        told = {"function": job.architecture.hash, "recipe": job.recipe.digest, "seed": job.terms.seed}
-        return {**told, "data": job.splits.train.name, "images": len(self.feeds.train)}
+        task = self.job.task
+        told = {"function": task.digest, "recipe": task.recipe.digest, "seed": self.job.terms.seed}
+        begun = None if task.start is None else task.start["sha256"]
+        return {**told, "data": task.data, "images": len(self.feeds.train), "weights": begun}
 
     def resume(self) -> tuple[str, ...]:
         """Goes back to the newest checkpoint that verifies, if there is one; says what was passed over."""
@@ -314,22 +304,23 @@ class _Run:
         step = progress.step if best is None else progress.best_step
         place = best or of_step(self.checkpoints, step)
         assert place is not None, "the last step is stored"
-        scores, view = tested(place, self.job)
+        test = self.job.task.tested(place, self.job.terms.device)
         records = read(self.job.folder / "metrics.jsonl")  # of this process, and of those it went on from
         seconds = sum(each["seconds"] for each in records if each["kind"] == "train")
         images = sum(each["images"] for each in records if each["kind"] == "train")
-        train_errors = [each["train_error"] for each in records if each["kind"] == "epoch"]
+        train_errors = [each.get("train_error") for each in records if each["kind"] == "epoch"]
         result = Result(
             steps=progress.step,
-            test=scores,
+            measure=self.job.task.measure,
+            test=test,
             tested_step=step,
             best_validation_error=progress.best,
             train_error=train_errors[-1] if train_errors else None,
             images_per_second=images / seconds if seconds else 0.0,
             seconds=time.monotonic() - self.began,
-            view=view,
         )
-        record = {"step": progress.step, "tested_step": step, "test_error": scores.error()}
+        error = None if test is None else test.error
+        record = {"step": progress.step, "tested_step": step, "test_error": error}
         if records[-1] != {"kind": "test", **record}:  # as where a run that had ended is started again
             self.note("test", **record)
         _put_json(self.job.folder / "result.json", result.as_json())

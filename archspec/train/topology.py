@@ -50,6 +50,14 @@ class Topology:
         dist.broadcast_object_list(box, src=0)
         return box[0]
 
+    def gathered(self, values: list[T]) -> list[T]:
+        """The values of all ranks, one rank's after another's, on each. All ranks have to ask."""
+        if self.ranks == 1:
+            return values
+        boxes: list[list[T]] = [[] for _ in range(self.ranks)]
+        dist.all_gather_object(boxes, values)
+        return [value for box in boxes for value in box]
+
     def any(self, flag: bool, device: torch.device) -> bool:
         """Whether a rank says so. All ranks have to ask."""
         return bool(self.summed(torch.tensor(int(flag), device=device)))

@@ -52,6 +52,11 @@ class Weights:
     remarks: tuple[str, ...] = ()
     """What was passed over or taken off on the way to the tensors, in words."""
 
+    @property
+    def origin(self) -> dict[str, str]:
+        """For the record of what begins with them."""
+        return {"from": self.file, "sha256": self.sha256}
+
 
 def read_weights(path: Path) -> Weights:
     """Opens a safetensors file or a torch checkpoint. Raises `FileError`; runs no code of the file."""

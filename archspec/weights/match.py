@@ -16,7 +16,7 @@ from archspec.spec.fields import shown
 from archspec.weights.contents import Lazy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from archspec.architecture import Architecture
     from archspec.weights.contents import Array
@@ -28,14 +28,26 @@ COUNTER = "num_batches_tracked"
 MOST = 8
 LONGEST = 120
 
+Found = tuple[str, str, str]
+"""A code, a message and a hint."""
+
 
 def matched(architecture: Architecture, weights: Weights) -> Mapping[str, Array]:
     """The tensors that a spec asks for, as float32, in the order of its `state_dict`, made when they are asked for.
 
     Steps that a file did not count are 0. Raises `FileError` with everything that does not fit.
     """
-    wanted = state(architecture.graph)
-    problems = [*_function(architecture, weights), *_misfits(wanted, weights)]
+    return fitting(state(architecture.graph), weights, list(_function(architecture, weights)))
+
+
+def fitting(
+    wanted: Mapping[str, tuple[int, ...]], weights: Weights, problems: Sequence[Found] = ()
+) -> Mapping[str, Array]:
+    """The tensors of these keys and shapes, as float32, made when they are asked for.
+
+    Raises `FileError` with everything that does not fit, and with what was found before.
+    """
+    problems = [*problems, *_misfits(wanted, weights)]
     if not problems:
         problems = list(_unusable(wanted, weights))
     if problems:
@@ -59,9 +71,6 @@ def classes(architecture: Architecture) -> int:
     """How many values the network puts out for an image."""
     linears = [each.op.out_features for each in flatten(architecture.graph) if isinstance(each.op, Linear)]
     return int(linears[-1]) if linears else int(prod(architecture.measure.rows[-1].output))
-
-
-Found = tuple[str, str, str]  # code, message, hint
 
 
 def _function(architecture: Architecture, weights: Weights) -> Iterator[Found]:

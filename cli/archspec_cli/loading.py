@@ -1,18 +1,21 @@
-"""How commands load what they work on: a spec, a data set."""
+"""How commands load what they work on: a spec, a detector, a data set."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from archspec.api import load as load_architecture
+from archspec.architecture import Architecture, compiled
+from archspec.detection.kind import declares_detector
 from archspec.passes.budget import Budget
+from archspec.spec.load import opened, resolve
 from archspec_cli.output import fail
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from archspec.architecture import Architecture
     from archspec.data.find import Source
+    from archspec.detection.load import LoadedDetector
+    from archspec.spec.documents import Document
     from archspec.train.contenders import Contender
 
 
@@ -26,19 +29,64 @@ def load(
     max_layers: int | None = None,
 ) -> Architecture:
     """The architecture a command works on."""
+    budget = _budget(max_params, max_activations, max_layers)
+    return compiled(resolve(opened(spec), settings=changes or (), allow_outside=allow_outside), budget)
+
+
+def load_any(
+    spec: str,
+    changes: list[str] | None = None,
+    *,
+    allow_outside: bool = False,
+    max_params: int | None = None,
+    max_activations: int | None = None,
+    max_layers: int | None = None,
+) -> Architecture | LoadedDetector:
+    """The architecture or the detector that a command works on. The file is read once, so it may be a stream."""
+    budget = _budget(max_params, max_activations, max_layers)
+    document = opened(spec)
+    if not declares_detector(document, allow_outside=allow_outside):
+        return compiled(resolve(document, settings=changes or (), allow_outside=allow_outside), budget)
+    return _detector(document, changes, budget, allow_outside=allow_outside)
+
+
+def _detector(
+    document: Document, changes: list[str] | None, budget: Budget, *, allow_outside: bool
+) -> LoadedDetector:
+    from archspec.detection.counts import counted
+    from archspec.detection.load import resolve_detector
+    from archspec.passes.measure import Counts
+
+    loaded = resolve_detector(document, changes or (), allow_outside=allow_outside)
+    if budget == Budget():
+        return loaded
+    total = Counts()
+    for part in counted(loaded).parts:
+        total += part.counts
+    found = [problem._replace(loc=("detector", "backbone"), hint="") for problem in budget.problems(total)]
+    if found:
+        raise loaded.sources.error(found)
+    return loaded
+
+
+def _budget(params: int | None, activations: int | None, layers: int | None) -> Budget:
     usual = Budget()
-    budget = Budget(
-        max_params or usual.params, max_activations or usual.activations, max_layers or usual.layers
-    )
-    return load_architecture(spec, settings=changes or (), budget=budget, allow_outside=allow_outside)
+    return Budget(params or usual.params, activations or usual.activations, layers or usual.layers)
+
+
+def figure_file(output: Path) -> None:
+    """Ends the command where a figure cannot have this name."""
+    from archspec.runs.canvas import FORMATS
+
+    if output.suffix.lower() not in FORMATS:
+        fail(f"a figure is no {output.suffix or output.name} file", f"name a {' or '.join(FORMATS)} file")
 
 
 def sought(name: str | None, root: Path | None, first: Contender) -> Source:
     """The set that is named, for a network's input."""
-    from archspec.data.find import NAMES, find
-    from archspec.weights.match import classes
+    from archspec.data.find import NAMES
+    from archspec.train import fitting
 
     if name is None:
         fail("no data set is named", f"--data takes {', '.join(NAMES)}")
-    channels, height, width = first.architecture.input_shape
-    return find(name, root, shape=(channels, height, width), classes=classes(first.architecture))
+    return fitting.sought(name, root, first.architecture)

@@ -57,9 +57,11 @@ class Meter:
         elif kind == "train":
             self._train(record)
         elif kind == "epoch":
-            error = record["validation_error"]
-            told = "" if error is None else f", validation {error:.2%}"
-            self.epoch = f"epoch {record['epoch']:,}: error {record['train_error']:.2%}{told}"
+            told = [f"error {record['train_error']:.2%}"] if "train_error" in record else []
+            if record["validation_error"] is not None:
+                what = "validation" if told else "validation 1 - mAP"
+                told.append(f"{what} {record['validation_error']:.2%}")
+            self.epoch = f"epoch {record['epoch']:,}: {', '.join(told)}".rstrip(": ")
 
     def _train(self, look: Mapping[str, Any]) -> None:
         step = look["step"]
@@ -68,7 +70,7 @@ class Meter:
         left = (self.total - step) * self.seconds / max(self.steps, 1)
         seconds = max(look["seconds"], 1e-9)
         text = (
-            f"loss {look['loss']:.4f}, training error {look['train_error']:.2%}, lr {shown(look['lr'])}, "
+            f"loss {look['loss']:.4f}{_told(look)}, lr {shown(look['lr'])}, "
             f"{look['images'] / seconds:,.0f} images/s, {look['waited'] / seconds:.0%} waiting for data"
         )
         if self.bar is not None:
@@ -78,6 +80,14 @@ class Meter:
             self.said = time.monotonic()
             epoch = f"; {self.epoch}" if self.epoch else ""
             say(f"step {step:,} of {self.total:,}: {text}, {duration(left)} left{epoch}")
+
+
+def _told(look: Mapping[str, Any]) -> str:
+    """What a task tells beside the loss: the training error, or the losses that add up to it."""
+    if "train_error" in look:
+        return f", training error {look['train_error']:.2%}"
+    losses = look.get("losses", {})
+    return f" ({', '.join(f'{name} {value:.3f}' for name, value in losses.items())})" if losses else ""
 
 
 def duration(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,11 +11,19 @@ import typer
 from archspec_cli.output import settings
 
 
-def complete_spec(incomplete: str) -> list[str]:
-    """Shipped specs, for shell completion."""
-    from archspec.spec.library import shipped_names
+class Split(StrEnum):
+    """Which part of a data set."""
 
-    return [name for name in shipped_names() if name.startswith(incomplete)]
+    TEST = "test"
+    VALIDATION = "validation"
+    TRAIN = "train"
+
+
+def complete_spec(incomplete: str) -> list[str]:
+    """Shipped specs and detectors, for shell completion."""
+    from archspec.spec.library import shipped_detectors, shipped_names
+
+    return [name for name in (*shipped_names(), *shipped_detectors()) if name.startswith(incomplete)]
 
 
 Spec = Annotated[
@@ -45,6 +54,17 @@ Preprocessing = Annotated[
 Labels = Annotated[
     Path | None, typer.Option(metavar="FILE", help="The classes' names: one a line, or a JSON list.")
 ]
+Data = Annotated[
+    str | None, typer.Option("--data", "-d", metavar="NAME", help="The data set; else that of the run.")
+]
+Root = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-root", metavar="DIR", help="Where the data lie; else $ARCHSPEC_DATA and the usual places."
+    ),
+]
+Download = Annotated[bool, typer.Option("--download", help="Fetch the data if they are missing.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Threads = Annotated[
     int | None, typer.Option(min=1, max=1024, metavar="N", help="Threads; default: one a core.")
 ]

@@ -137,8 +137,8 @@ def test_our_mistakes_end_in_101(cli: Cli, arguments: list[str], monkeypatch: py
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("unlikely \x1b[31m")
 
-    monkeypatch.setattr("archspec_cli.commands.show.load", broken)
-    monkeypatch.setattr("archspec_cli.commands.check.load", broken)
+    monkeypatch.setattr("archspec_cli.commands.show.load_any", broken)
+    monkeypatch.setattr("archspec_cli.commands.check.load_any", broken)
     for each in (arguments, arguments[:2]):
         result = cli(*each).harmless()
         assert (result.code, result.out) == (101, "")
@@ -153,7 +153,7 @@ def test_an_interrupted_run_says_so_in_its_code(cli: Cli, monkeypatch: pytest.Mo
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("archspec_cli.commands.show.load", interrupted)
+    monkeypatch.setattr("archspec_cli.commands.show.load_any", interrupted)
     for arguments in (["show", "good.toml"], ["show", "good.toml", "--json"]):
         result = cli(*arguments)
         assert result.code == 130

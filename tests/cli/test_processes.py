@@ -70,6 +70,13 @@ def test_show_imports_nothing_heavy(folder: Path) -> None:
         assert imported(run.stderr).isdisjoint({*HEAVY, "numpy", "tree_sitter"})
 
 
+@pytest.mark.parametrize("command", ["show", "check"])
+def test_a_detector_imports_nothing_heavy(folder: Path, command: str) -> None:
+    run = python("-X", "importtime", "-m", "archspec", command, "faster-rcnn-resnet101", folder=folder)
+    assert run.returncode == 0
+    assert imported(run.stderr).isdisjoint({*HEAVY, "numpy", "tree_sitter", "typer"})
+
+
 def test_check_of_a_bad_file_through_a_pipe(folder: Path) -> None:
     command = ("-X", "importtime", "-m", "archspec", "check", "-")
     run = python(*command, folder=folder, stdin=BAD, FORCE_COLOR="", TERM="xterm-256color")
@@ -142,7 +149,7 @@ def test_an_interrupt_in_the_import_of_an_extension_is_an_interrupt(folder: Path
     code = (
         "import sys, archspec_cli; from archspec_cli.commands import show\n"
         "def importing(*_, **__): raise ImportError('initialization failed') from KeyboardInterrupt()\n"
-        "show.load = importing; sys.argv = ['archspec', 'show', 'good.toml']; archspec_cli.main()"
+        "show.load_any = importing; sys.argv = ['archspec', 'show', 'good.toml']; archspec_cli.main()"
     )
     done = python("-c", code, folder=folder)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

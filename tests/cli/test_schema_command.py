@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 from archspec_cli.commands.reference import schema
 
+from archspec.detection.schema import SCHEMA_FILE as DETECTORS
 from archspec.recipes.schema import SCHEMA_FILE as RECIPES
 from archspec.spec.library import spec_folder
 from archspec.studies.schema import SCHEMA_FILE as STUDIES
@@ -14,12 +15,12 @@ from archspec.studies.schema import SCHEMA_FILE as STUDIES
 if TYPE_CHECKING:
     from pathlib import Path
 
-FILES = {"spec": "archspec.schema.json", "recipe": RECIPES, "study": STUDIES}
+FILES = {"spec": "archspec.schema.json", "recipe": RECIPES, "study": STUDIES, "detector": DETECTORS}
 
 
 @pytest.mark.parametrize("of", FILES)
 def test_each_language_has_its_own_and_the_committed_file_is_current(
-    of: Literal["spec", "recipe", "study"], tmp_path: Path
+    of: Literal["spec", "recipe", "study", "detector"], tmp_path: Path
 ) -> None:
     schema(spec_folder() / FILES[of], of, check=True)
     file = tmp_path / "s.json"

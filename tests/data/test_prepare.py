@@ -222,7 +222,7 @@ def test_what_is_wrong_with_a_picture_passes_through_pinned_memory(tmp_path: Pat
     path.write_bytes(b"bad")
     files = pictures(tmp_path, "x", 3)
     made = stream._made(files, [(0, 0)], lambda *_: pytest.fail("it was read"))
-    assert isinstance(made, stream._Damaged)
+    assert isinstance(made, stream.Damaged)
     assert pin_memory(made) is made
 
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from archspec.data.feed import steps_of
 from archspec.data.folders import pictures
-from archspec.data.order import Plan, sizes, steps
+from archspec.data.order import Plan, sizes
 from archspec.data.prepare import Placement, prepared
 from archspec.data.sets import Splits
 from archspec.data.synthetic import make
-from archspec.recipes.schedule import epoch_steps
+from archspec.recipes.schedule import epoch_steps, steps
 from tests.data.making import classes_of, recipe
 
 if TYPE_CHECKING:

@@ -223,15 +223,15 @@ def test_the_random_weights_find_what_fresh_ones_hide(
     net: Architecture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fresh running statistics are zero and one: a folding that forgets the mean is right for them."""
-    from archspec.backends.onnx import write
+    from archspec.backends.onnx.graph import GraphWriter
 
-    def forgetful(self: Any, conv: Any, norm: Any, real: Any = write._Writer._fold) -> Any:
+    def forgetful(self: Any, conv: Any, norm: Any, real: Any = GraphWriter._fold) -> Any:
         key = f"{norm.path}.running_mean"
         mean = self.tensors[key]
         self.tensors = {**self.tensors, key: np.zeros_like(mean)}
         return real(self, conv, norm)
 
-    monkeypatch.setattr(write._Writer, "_fold", forgetful)
+    monkeypatch.setattr(GraphWriter, "_fold", forgetful)
     with pytest.raises(FileError, match=r"AS513 .* with random weights .*first layer that diverges is bn1 "):
         export(net, initial(net), tmp_path / "m.onnx", Order())
     assert not os.listdir(tmp_path)

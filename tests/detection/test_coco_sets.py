@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from archspec.detection.metrics import words
 from archspec.detection.sets import NAMES, find
 from archspec.errors import FileError
 from tests.detection.making import coco, voc, voc_xml
@@ -24,7 +25,10 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_voc_is_found_where_the_variable_says(root: Path) -> None:
     voc(root, 2007, {"trainval": {"000005": voc_xml()}, "test": {"000001": voc_xml()}})
-    assert len(find("voc2007").read().train) == 1
+    splits = find("voc2007").read()
+    assert splits.test is not None
+    assert (len(splits.train), splits.train.name, splits.test.name) == (1, "voc2007", "voc2007")
+    assert words(splits.test.name) == "mAP@.5 (VOC 2007)", "a set is judged by its name"
     with pytest.raises(FileError, match=r"AS531 the data set 07\+12 is not in"):
         find("07+12")
 
@@ -34,7 +38,7 @@ def test_coco_is_found_below_a_root_and_a_folder_by_its_path(root: Path) -> None
         coco(root / "coco", part=part)
     source = find("coco", root)
     assert (source.place, len(source.read().train)) == (str(root / "coco"), 3)
-    assert find(str(root / "coco")).read().train.name == "coco train"
+    assert find(str(root / "coco")).read().train.name == "folder"
 
 
 def test_shapes_are_made_up_and_other_names_are_refused() -> None:

@@ -45,6 +45,30 @@ def test_the_paper_divides_at_32k_and_48k_to_the_bit(name: str, iteration: int, 
     assert total_steps(loaded, steps_per_epoch=PAPER_EPOCH) == 64_000
 
 
+@pytest.mark.parametrize(
+    ("name", "iteration", "rate"),
+    [
+        *(("coco-detection", step, 0.001) for step in (0, 239_999)),
+        *(("coco-detection", step, 0.0001) for step in (240_000, 319_999)),
+        *(("voc0712-detection", step, 0.001) for step in (0, 79_999)),
+        *(("voc0712-detection", step, 0.0001) for step in (80_000, 109_999)),
+    ],
+)
+def test_detection_divides_once_at_its_place(name: str, iteration: int, rate: float) -> None:
+    loaded = load_recipe(name).recipe
+    assert lr(loaded, iteration, steps_per_epoch=10_000) == rate
+    assert total_steps(loaded, steps_per_epoch=10_000) == {"c": 320_000, "v": 110_000}[name[0]]
+
+
+def test_a_folders_epochs_are_about_the_iterations_of_07_and_12() -> None:
+    recipe = load_recipe("folder-detection").recipe
+    steps = epoch_steps(recipe, 16_551)
+    assert abs(total_steps(recipe, steps_per_epoch=steps) - 110_000) < steps
+    assert abs(10 * steps - 80_000) < steps
+    assert lr(recipe, 10 * steps - 1, steps_per_epoch=steps) == 0.001
+    assert lr(recipe, 10 * steps, steps_per_epoch=steps) == 0.0001
+
+
 def test_an_epoch_of_the_papers_split_has_352_steps_and_of_all_images_391() -> None:
     assert epoch_steps(load_recipe("cifar10-paper").recipe, 45_000) == 352
     assert epoch_steps(load_recipe("cifar10-paper-full50k").recipe, 50_000) == 391

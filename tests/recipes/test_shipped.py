@@ -27,9 +27,9 @@ SHIPPED = recipe_names()
 def test_these_recipes_ship() -> None:
     assert [
         *("akamaster-cifar", "cifar10-paper", "cifar10-paper-full50k", "cifar10-paper-warmup", "cifar100"),
-        "classroom",
-        *("digits", "facebook-cifar", "facebook-imagenet", "fashion-mnist", "imagenet-paper"),
-        "torchvision-imagenet",
+        *("classroom", "coco-detection", "digits", "facebook-cifar", "facebook-imagenet", "fashion-mnist"),
+        *("folder-detection", "imagenet-paper", "shapes-detection", "torchvision-imagenet"),
+        *("voc0712-detection", "voc0712plus-detection"),
     ] == SHIPPED
 
 
@@ -79,6 +79,23 @@ def test_the_papers_imagenet_is_what_the_paper_says() -> None:
     assert (optimiser.lr, optimiser.momentum, optimiser.weight_decay) == (0.1, 0.9, 1e-4)
     assert (schedule.kind, schedule.divide_by, schedule.total) == ("plateau", 10.0, 600_000)
     assert (recipe.test.crops, recipe.test.crop) == ("ten", 224)
+
+
+def test_the_papers_detection_is_what_the_paper_says_and_refers_to() -> None:
+    """Appendix A, and Ren et al., 3.1.3."""
+    for name, batch, total in (("coco-detection", 8, 320_000), ("voc0712-detection", 2, 110_000)):
+        recipe = load_recipe(name).recipe
+        optimiser = recipe.optimiser
+        assert (optimiser.kind, optimiser.lr, optimiser.momentum) == ("sgd", 0.001, 0.9)
+        assert (optimiser.nesterov, optimiser.weight_decay, optimiser.decay) == (False, 5e-4, "weights")
+        assert (recipe.data.batch, recipe.schedule.total, recipe.data.split) == (batch, total, 0)
+        assert (recipe.augment.flip, recipe.normalise.kind) == (True, "none")
+        assert recipe.train.ema == recipe.train.clip == 0
+
+
+def test_the_recipes_for_voc_differ_in_the_set_alone() -> None:
+    found = differences(load_recipe("voc0712plus-detection").recipe, load_recipe("voc0712-detection").recipe)
+    assert found == (Difference("data.name", "07++12", "07+12"),)
 
 
 def test_the_variants_depart_from_the_paper_in_what_they_are_named_after() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from math import exp
+from math import cos, exp, pi
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -62,10 +62,64 @@ def told(name: str, **changes: Any) -> dict[str, Any]:
     }
 
 
+LOSSES = {"objectness": 0.65, "proposal_boxes": 0.12, "classes": 0.8, "boxes": 0.2}
+"""What a detector's four losses begin with."""
+
+
+def told_of_detector(name: str = "faster-rcnn-resnet18-shapes", **changes: Any) -> dict[str, Any]:
+    """What `run.json` says of a detector; its texts are none."""
+    run = told(name, **{"recipe": "shapes-detection", "data": "shapes", **changes})
+    backbone = {"name": "resnet18", "hash": "0" * 64, "text": ""}
+    run["spec"] |= {"kind": "detector", "backbone": backbone, "multiply_adds_per_region": 1}
+    held = changes.get("validation", 100)
+    run["data"] |= {"train": 900, "validation": held, "test": 200, "shape": None, "classes": 3}
+    return run
+
+
+def detection(
+    seed: int = 0,
+    until: int = 1500,
+    every: int = 10,
+    level: float = 0.14,
+    total: int = 1500,
+    held: bool = True,
+) -> list[dict[str, Any]]:
+    """A detector's run along a cosine: records of losses, and epochs of 113 steps."""
+    random, out = Random(f"detection {seed} {level}"), []
+    for step in range(every, until + 1, every):
+        pace = exp(-step / 260)
+        noise = [1 + random.gauss(0, 0.12) for _ in LOSSES]
+        losses = {
+            key: max(0.0, first * (0.12 + 0.88 * pace) * each)
+            for (key, first), each in zip(LOSSES.items(), noise, strict=True)
+        }
+        rate = 1e-3 * (1 + cos(pi * step / total)) / 2
+        record = {"kind": "train", "step": step, "lr": rate, "loss": sum(losses.values()), "losses": losses}
+        out.append({**record, "images": 8 * every, "seconds": 1.0, "waited": 0.0})
+        if step // 113 > (step - every) // 113:
+            epoch = step // 113
+            error = min(1.0, level + 0.9 * exp(-step / 330) + abs(random.gauss(0, 0.012)))
+            validated = error if held else None
+            out.append({"kind": "epoch", "step": 113 * epoch, "epoch": epoch, "validation_error": validated})
+    return out
+
+
 def folder(path: Path, records: Iterable[Mapping[str, Any] | str], name: str = "net", **changes: Any) -> Path:
     """A run that is going on. A record that is a text stands in the file as it is."""
+    return put(path, told(name, **changes), records)
+
+
+def detector(path: Path, records: Iterable[Mapping[str, Any] | str] | None = None, **changes: Any) -> Path:
+    """A detector's run that is going on."""
+    return put(
+        path, told_of_detector(**changes), detection(changes.get("seed", 0)) if records is None else records
+    )
+
+
+def put(path: Path, run: Mapping[str, Any], records: Iterable[Mapping[str, Any] | str]) -> Path:
+    """A run's folder."""
     path.mkdir(parents=True, exist_ok=True)
-    (path / "run.json").write_text(json.dumps(told(name, **changes)))
+    (path / "run.json").write_text(json.dumps(run))
     lines = (each if isinstance(each, str) else json.dumps(each) + "\n" for each in records)
     (path / "metrics.jsonl").write_text("".join(lines))
     return path

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from archspec.errors import FileError
-from archspec.runs.curves import MOST_POOLED, Change, Curve, Point, agreed, labelled, read_curves
+from archspec.runs.curves import Curve, Point, agreed, labelled, read_curves
+from archspec.runs.series import MOST_POOLED, Change
 from tests.runs import synthetic
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import tempfile
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 import torch.distributed as dist
+from torch import nn
 
 import archspec
 from archspec.data.order import Plan
@@ -23,6 +24,7 @@ from archspec.recipes.load import load_recipe
 from archspec.runs.metrics import read
 from archspec.train import loop
 from archspec.train.checkpoint import of_step
+from archspec.train.classification import Classification
 from archspec.train.loop import Terms
 from archspec.train.run import Job, Stopped, run
 from archspec.train.topology import Topology
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from archspec.architecture import Architecture
     from archspec.data.prepare import Feeds
     from archspec.data.sets import Splits
+    from archspec.recipes.load import LoadedRecipe
 
 HELD_OUT = 10
 EPOCH, TOTAL = 4, 8
@@ -57,19 +60,42 @@ def job(folder: Path, *recipe: str, every: int = 100, **more: Any) -> Job:
     """Two epochs of four steps."""
     names = {"seed", "topology", "parallel", "sync_bn", "channels_last"}
     terms = Terms(**{name: more.pop(name) for name in names & set(more)})
+    named = {"architecture", "splits", "recipe"}
     told = {
         "architecture": net(),
         "splits": splits(),
         "recipe": load_recipe("digits", [*RECIPE, *recipe]),
-        **more,
+        **{name: more.pop(name) for name in named & set(more)},
     }
-    return Job(folder=folder, terms=terms, checkpoint_every=every, **told)
+    return Job(Classification(**told), folder, terms, checkpoint_every=every, **more)
+
+
+@dataclass(frozen=True)
+class OfModule(Classification):
+    """A module that is there already."""
+
+    module: nn.Module = field(default_factory=nn.Identity)
+
+    def network(self) -> nn.Module:
+        """The module."""
+        return self.module
+
+
+def of_module(module: nn.Module, recipe: LoadedRecipe) -> OfModule:
+    """The task of a module."""
+    return OfModule(net(), recipe, splits(), module=module)
+
+
+def task(of: Job) -> Classification:
+    """The task of a job."""
+    assert isinstance(of.task, Classification)
+    return of.task
 
 
 def feeds(of: Job) -> Feeds:
     """The images of a job as it feeds them."""
-    recipe = of.recipe.recipe
-    parts = held_out(of.splits, recipe.data.split, recipe.data.which)
+    recipe = of.task.recipe.recipe
+    parts = held_out(task(of).splits, recipe.data.split, recipe.data.which)
     return prepared(parts, recipe, Plan.of(recipe.data, of.terms.seed), Placement())
 
 

@@ -12,7 +12,7 @@ import archspec
 from archspec.train.contenders import Asked, contender
 from archspec.train.loop import Terms, Trainer
 from archspec.train.run import run
-from tests.train.running import feeds, job, net, weights
+from tests.train.running import feeds, job, net, of_module, task, weights
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,7 @@ def states(of: Job, steps: int) -> list[dict[str, Tensor]]:
     network = archspec.build(net())
     found = [{name: value.clone() for name, value in network.state_dict().items()}]
     fed = feeds(of).train
-    trainer = Trainer(network, of.recipe.recipe, Terms(), len(fed))
+    trainer = Trainer(of_module(network, of.task.recipe), Terms(), len(fed))
     for step in range(steps):
         epoch, place = divmod(step, trainer.steps_per_epoch)
         trainer.step(next(fed.training(epoch, start=place)))
@@ -98,7 +98,7 @@ def test_the_figure_is_of_the_network_that_is_stored(tmp_path: Path) -> None:
     network.eval()
     with torch.no_grad():
         right = sum(int((network(b.images).argmax(1) == b.labels).sum()) for b in feeds(of).test.testing())
-    assert result.test.accuracy() == right / len(of.splits.test)
+    assert result.test.value == right / len(task(of).splits.test)
     assert contender(tmp_path, Asked()).weights.file.endswith(
         f"step-{result.tested_step:08d}/model.safetensors"
     )

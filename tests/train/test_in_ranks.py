@@ -20,6 +20,7 @@ from tests.train.running import (
     in_ranks,
     job,
     names,
+    net,
     stop_at,
     told,
     weights,
@@ -99,7 +100,7 @@ def test_a_validation_is_of_the_network_that_is_stored(tmp_path: Path) -> None:
         validation = feeds(each).validation
         assert validation is not None
         for record in told(tmp_path / name)[:2]:
-            network = archspec.build(each.architecture, init=False)
+            network = archspec.build(net(), init=False)
             network.load_state_dict(
                 {k: v.float() for k, v in weights(tmp_path / name, record["step"]).items()}
             )
@@ -113,7 +114,7 @@ def test_a_validation_is_of_the_network_that_is_stored(tmp_path: Path) -> None:
 
 def looked_with(topology: Topology, of: Job) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """The statistics of a rank after a step, and those that it tests with."""
-    trainer = Trainer(archspec.build(of.architecture), of.recipe.recipe, as_rank(topology, of).terms, 60)
+    trainer = Trainer(of.task, as_rank(topology, of).terms, 60)
     trainer.step(next(feeds(of).train.training(0, rank=topology.rank, ranks=topology.ranks)))
     own = [each.clone() for each in trainer.network.buffers()]
     with trainer.tested(lambda: ()):

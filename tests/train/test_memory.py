@@ -13,6 +13,7 @@ from archspec.data.feed import Batch
 from archspec.recipes.load import load_recipe
 from archspec.train.loop import Terms, Trainer
 from archspec.train.memory import TooLarge, largest_fitting
+from tests.train.running import of_module
 
 
 class Small(nn.Module):
@@ -35,7 +36,7 @@ class Small(nn.Module):
 
 
 def trainer(room: int, *recipe: str) -> Trainer:
-    return Trainer(Small(room), load_recipe("digits", recipe).recipe, Terms(channels_last=False), 100)
+    return Trainer(of_module(Small(room), load_recipe("digits", recipe)), Terms(channels_last=False), 100)
 
 
 def batch(count: int) -> Batch:

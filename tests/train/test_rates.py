@@ -10,6 +10,8 @@ from archspec.data.feed import Batch
 from archspec.recipes.load import load_recipe
 from archspec.recipes.schedule import ScheduleState
 from archspec.train.loop import Terms, Trainer
+from archspec.train.task import Loss
+from tests.train.running import of_module
 
 EDGES = {0: 0.1, 31_999: 0.1, 32_000: 0.01, 47_999: 0.01, 48_000: 0.001, 63_999: 0.001}
 
@@ -17,7 +19,7 @@ EDGES = {0: 0.1, 31_999: 0.1, 32_000: 0.01, 47_999: 0.01, 48_000: 0.001, 63_999:
 def trainer(recipe: str, *changes: str, images: int = 45_000) -> Trainer:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
-    return Trainer(network, load_recipe(recipe, changes).recipe, Terms(channels_last=False), images)
+    return Trainer(of_module(network, load_recipe(recipe, changes)), Terms(channels_last=False), images)
 
 
 def applied(made: Trainer, step: int) -> float:
@@ -47,7 +49,7 @@ def test_the_warm_up_ends_where_the_error_is_low_enough() -> None:
     assert applied(made, 0) == 0.01
     made.sums["warm-up"].clear()
     for error, released in ((0.8, None), (0.79, 400)):
-        made.sums["warm-up"].add(torch.tensor(2.0), torch.tensor(error * 12_800), 12_800)
+        made.sums["warm-up"].add(Loss(torch.tensor(2.0), torch.tensor([error * 12_800])), 12_800)
         made.progress.step = 300 if released is None else 400
         made._end_warmup()
         assert made.progress.schedule == ScheduleState(released_at=released)
@@ -59,7 +61,7 @@ def test_the_warm_up_ends_where_the_error_is_low_enough() -> None:
 
 def test_between_looks_the_warm_up_goes_on() -> None:
     made = trainer("cifar10-paper-warmup")
-    made.sums["warm-up"].add(torch.tensor(2.0), torch.tensor(0.0), 128)
+    made.sums["warm-up"].add(Loss(torch.tensor(2.0), torch.tensor([0.0])), 128)
     made.progress.step = 399
     made._end_warmup()
     assert made.progress.schedule.released_at is None

@@ -96,7 +96,7 @@ def test_a_run_that_ended_and_is_started_again_changes_no_figure(tmp_path: Path)
     assert first is not None
     assert second is not None
     assert replace(second, seconds=first.seconds, test=first.test) == first
-    assert second.test.as_json() == first.test.as_json()
+    assert second.test == first.test
 
 
 def there_and_back(topology: Topology, whole: Job, halves: Job) -> None:
@@ -182,5 +182,5 @@ def test_the_best_is_kept_by_a_run_that_was_killed_before_it_was_noted(
     result = run(job(tmp_path / "killed", every=1))
     assert result is not None
     assert result.tested_step == whole.tested_step
-    assert result.test.as_json() == whole.test.as_json()
+    assert result.test == whole.test
     assert names(tmp_path / "killed" / "checkpoints") == names(tmp_path / "whole" / "checkpoints")

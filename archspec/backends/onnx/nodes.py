@@ -32,6 +32,12 @@ class Nodes:
         self.graph.node.append(helper.make_node(kind, inputs, [output], name, **attributes))
         return output
 
+    def add_several(
+        self, kind: str, inputs: list[str], name: str, outputs: list[str], **attributes: Any
+    ) -> None:
+        """One node with several values, each under its name."""
+        self.graph.node.append(helper.make_node(kind, inputs, outputs, name, **attributes))
+
     def hold(self, name: str, values: np.ndarray[Any, Any]) -> str:
         """A tensor by name. Real numbers are stored in the file's precision."""
         if name in self.held:
@@ -40,6 +46,12 @@ class Nodes:
             if float(np.abs(values).max(initial=0)) > float(np.finfo(self.real).max):
                 raise file_error(name, "AS514", f"{name} holds values that {self.real} cannot")
             values = values.astype(self.real, copy=False)
+        return self.hold_exactly(name, values)
+
+    def hold_exactly(self, name: str, values: np.ndarray[Any, Any]) -> str:
+        """A tensor by name, in the type that it has."""
+        if name in self.held:
+            return name
         self.held.add(name)
         # written where it stays: tensors are most of the file, and every copy of them takes its time
         tensor = self.graph.initializer.add(name=name, dims=values.shape)

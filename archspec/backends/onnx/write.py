@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
-from archspec.backends.onnx import table
-from archspec.backends.onnx.nodes import Nodes, Site
+from archspec.backends.onnx.graph import GraphWriter
+from archspec.backends.onnx.nodes import Nodes
 from archspec.errors import ProblemsFound, file_error
 from archspec.ir import ops
 from archspec.ir.operation import ShapeError
 from archspec.ir.walk import Visit, Walk
-from archspec.passes.flatten import FlatOp, flatten
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from onnx import GraphProto
-
     from archspec.architecture import Architecture
+    from archspec.ir.graph import Graph
     from archspec.ir.operation import Shape
 
 OPSETS = range(14, 26)
@@ -50,6 +47,11 @@ class Form:
     normalisation: Normalisation | None = None
 
     @property
+    def real(self) -> np.dtype[Any]:
+        """The type of the weights."""
+        return np.dtype(np.float16 if self.precision == "fp16" else np.float32)
+
+    @property
     def input(self) -> str:
         """The name of the input."""
         return "image" if self.normalisation else "input"
@@ -72,29 +74,32 @@ def write_model(
     if form.opset not in OPSETS:
         raise file_error(architecture.name, "AS514", f"opset {form.opset} is not {OPSETS[0]} to {OPSETS[-1]}")
     if form.dynamic_size:
-        _check_sizes(architecture)
+        check_sizes(architecture.graph, architecture.input_shape, architecture.name)
     model = ModelProto(producer_name="archspec", doc_string=architecture.declared.spec.about)
     model.opset_import.append(helper.make_opsetid("", form.opset))
     model.ir_version = helper.find_min_ir_version_for(list(model.opset_import))
     model.graph.name = architecture.name
     model.graph.input.append(_input(architecture, form))
-    writer = _Writer(architecture, tensors, form, model.graph)
-    output = writer.run()
+    nodes = Nodes(model.graph, form.opset, form.real, form.dynamic_size)
+    writer = GraphWriter(architecture.graph, architecture.input_shape, tensors, nodes, fold=form.fold)
+    last = writer.run(_taken(nodes, form))
+    output, renamed = _given(last, nodes, form, flat=len(architecture.measure.output) == 1)
+    values = {path: renamed.get(held, held) for path, held in writer.values.items()}
     model.graph.output.append(_output(architecture, output, form))
     # sorted: a map of protobuf has no order of its own
     helper.set_model_props(model, dict(sorted(metadata.items())))
-    return Written(model, writer.values)
+    return Written(model, values)
 
 
-def _check_sizes(architecture: Architecture) -> None:
+def check_sizes(graph: Graph, shape: Shape, name: str) -> None:
     """Refuses a dynamic size where an operation is written for one size of its map."""
-    channels, height, width = architecture.input_shape
+    channels, height, width = shape
     try:
         # twice as large: a little larger may come out of strides at the same size
-        Walk(_any_size).graph(architecture.graph, (channels, height * 2, width * 2))
+        Walk(_any_size).graph(graph, (channels, height * 2, width * 2))
     except (ProblemsFound, ShapeError) as error:
         message = f"it takes images of {height}x{width} only: {error}"
-        raise file_error(architecture.name, "AS514", message, hint="leave --dynamic-size") from error
+        raise file_error(name, "AS514", message, hint="leave --dynamic-size") from error
 
 
 def _any_size(visit: Visit) -> None:
@@ -119,134 +124,38 @@ def _output(architecture: Architecture, name: str, form: Form) -> Any:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", shape[0], *sides])
 
 
-class _Writer:
-    def __init__(
-        self,
-        architecture: Architecture,
-        tensors: Mapping[str, np.ndarray[Any, Any]],
-        form: Form,
-        graph: GraphProto,
-    ) -> None:
-        self.flat = flatten(architecture.graph)
-        self.shapes = _shapes(self.flat, architecture.input_shape)
-        self.input_shape = architecture.input_shape
-        self.tensors = tensors
-        self.form = form
-        real = np.dtype(np.float16 if form.precision == "fp16" else np.float32)
-        self.nodes = Nodes(graph, form.opset, real, form.dynamic_size)
-        self.uses = Counter(place for step in self.flat for place in step.inputs)
-        self.values: dict[str, str] = {}
-
-    def run(self) -> str:
-        """Writes every operation and names the output."""
-        named = {-1: self._taken()}
-        folded = self._folded() if self.form.fold else {}
-        norms = {conv: norm for norm, conv in folded.items()}
-        for place, step in enumerate(self.flat):
-            if place in folded:
-                named[place] = named[folded[place]]
-                self.values[step.path] = named[place]
-                continue
-            norm = norms.get(place)
-            named[place] = self._step(step, named, norm)
-            if norm is None:
-                self.values[step.path] = named[place]
-        return self._given(named[len(self.flat) - 1])
-
-    def _step(self, step: FlatOp, named: Mapping[int, str], norm: int | None) -> str:
-        shapes = tuple(self.shapes[each] for each in step.inputs)
-        inputs = tuple(named[each] for each in step.inputs)
-        own = {
-            name: self.tensors[f"{step.path}.{name}"]
-            for name in (*step.op.parameters(), *_statistics(step.op))
-        }
-        output = self.flat[norm].path if norm is not None else step.path
-        op: ops.Op = step.op
-        if isinstance(op, ops.StandardisedConv2d):
-            own["weight"] = _standardised(own["weight"], op.eps)
-        if norm is not None:
-            assert isinstance(op, ops.Conv2d)
-            own = self._fold(own, self.flat[norm])
-            op = replace(op, bias=True)
-        return table.write(op, Site(step.path, inputs, shapes, own, output), self.nodes)
-
-    def _folded(self) -> dict[int, int]:
-        """Batch normalisations that vanish into the convolution before them, which nothing else reads."""
-        return {
-            place: step.inputs[0]
-            for place, step in enumerate(self.flat)
-            if isinstance(step.op, ops.BatchNorm2d)
-            and step.inputs[0] >= 0
-            and isinstance(self.flat[step.inputs[0]].op, ops.Conv2d)
-            and self.uses[step.inputs[0]] == 1
-        }
-
-    def _fold(self, conv: dict[str, np.ndarray[Any, Any]], norm: FlatOp) -> dict[str, np.ndarray[Any, Any]]:
-        """`s W` and `s (b - mean) + beta` with `s = gamma / sqrt(var + eps)`, in double precision."""
-        assert isinstance(norm.op, ops.BatchNorm2d)
-        gamma, beta, mean, variance = (
-            self.tensors[f"{norm.path}.{name}"].astype(np.float64)
-            for name in (*norm.op.parameters(), *_statistics(norm.op))
-        )
-        scale = gamma / np.sqrt(variance + norm.op.eps)
-        weight = conv["weight"]
-        shift = conv["bias"].astype(np.float64) - mean if "bias" in conv else -mean
-        # computed in fp64 and rounded once, a few thousand values at a time
-        folded = np.empty(weight.shape, np.float32)
-        np.multiply(weight, scale.reshape(-1, 1, 1, 1), out=folded, dtype=np.float64, casting="same_kind")
-        return {"weight": folded, "bias": (scale * shift + beta).astype(np.float32)}
-
-    def _taken(self) -> str:
-        """The value that the first operation reads: the input, normalised and cast where the form says so."""
-        value, normalisation = self.form.input, self.form.normalisation
-        if normalisation is not None:
-            value = self._normalised(value, normalisation)
-        if self.form.precision == "fp16":
-            value = self.nodes.add("Cast", [value], "to_half", to=TensorProto.FLOAT16)
-        return value
-
-    def _normalised(self, value: str, by: Normalisation) -> str:
-        nodes = replace(self.nodes, real=np.dtype(np.float32))
-        # cast first: TensorRT lets nothing else be done to bytes
-        value = nodes.add("Cast", [value], "preprocess.real", to=TensorProto.FLOAT)
-        value = nodes.add("Transpose", [value], "preprocess.nchw", perm=[0, 3, 1, 2])
-        mean, std = np.array(by.mean), np.array(by.std)
-        per_pixel = 255.0 / by.range
-        shift = nodes.hold("preprocess.mean", (mean * per_pixel).reshape(-1, 1, 1))
-        scale = nodes.hold("preprocess.std", (std * per_pixel).reshape(-1, 1, 1))
-        value = nodes.add("Sub", [value, shift], "preprocess.centred")
-        return nodes.add("Div", [value, scale], "preprocess.normalised")
-
-    def _given(self, value: str) -> str:
-        """The output, under its own name."""
-        if self.form.precision == "fp16":
-            value = self.nodes.add("Cast", [value], "to_single", to=TensorProto.FLOAT)
-        if self.form.softmax:
-            return self.nodes.add("Softmax", [value], "softmax", "probabilities", axis=1)
-        name = "logits" if len(self.shapes[len(self.flat) - 1]) == 1 else "features"
-        last = next((node for node in reversed(self.nodes.graph.node) if node.output[0] == value), None)
-        if last is None:
-            return self.nodes.add("Identity", [value], name)
-        last.output[0] = name
-        self.values = {path: name if held == value else held for path, held in self.values.items()}
-        return name
+def _taken(nodes: Nodes, form: Form) -> str:
+    """The value that the first operation reads: the input, normalised and cast where the form says so."""
+    value = form.input
+    if form.normalisation is not None:
+        value = _normalised(value, form.normalisation, nodes)
+    if form.precision == "fp16":
+        value = nodes.add("Cast", [value], "to_half", to=TensorProto.FLOAT16)
+    return value
 
 
-def _standardised(weight: np.ndarray[Any, Any], eps: float) -> np.ndarray[Any, Any]:
-    """What a convolution of standardised weights computes with; a file holds this, as training is over."""
-    exact = weight.astype(np.float64)
-    exact -= exact.mean((1, 2, 3), keepdims=True)
-    exact /= np.sqrt(np.square(exact).mean((1, 2, 3), keepdims=True) + eps)
-    return exact.astype(np.float32)
+def _normalised(value: str, by: Normalisation, nodes: Nodes) -> str:
+    nodes = replace(nodes, real=np.dtype(np.float32))
+    # cast first: TensorRT lets nothing else be done to bytes
+    value = nodes.add("Cast", [value], "preprocess.real", to=TensorProto.FLOAT)
+    value = nodes.add("Transpose", [value], "preprocess.nchw", perm=[0, 3, 1, 2])
+    mean, std = np.array(by.mean), np.array(by.std)
+    per_pixel = 255.0 / by.range
+    shift = nodes.hold("preprocess.mean", (mean * per_pixel).reshape(-1, 1, 1))
+    scale = nodes.hold("preprocess.std", (std * per_pixel).reshape(-1, 1, 1))
+    value = nodes.add("Sub", [value, shift], "preprocess.centred")
+    return nodes.add("Div", [value, scale], "preprocess.normalised")
 
 
-def _statistics(op: ops.Op) -> tuple[str, ...]:
-    return ("running_mean", "running_var") if isinstance(op, ops.BatchNorm2d) else ()
-
-
-def _shapes(flat: tuple[FlatOp, ...], image: Shape) -> dict[int, Shape]:
-    """The shape of every value, for one image."""
-    shapes: dict[int, Shape] = {-1: image}
-    for place, step in enumerate(flat):
-        shapes[place] = step.op.shape(*(shapes[each] for each in step.inputs))
-    return shapes
+def _given(value: str, nodes: Nodes, form: Form, *, flat: bool) -> tuple[str, dict[str, str]]:
+    """The output's name, and what is called otherwise for it."""
+    if form.precision == "fp16":
+        value = nodes.add("Cast", [value], "to_single", to=TensorProto.FLOAT)
+    if form.softmax:
+        return nodes.add("Softmax", [value], "softmax", "probabilities", axis=1), {}
+    name = "logits" if flat else "features"
+    last = next((node for node in reversed(nodes.graph.node) if node.output[0] == value), None)
+    if last is None:
+        return nodes.add("Identity", [value], name), {}
+    last.output[0] = name
+    return name, {value: name}

@@ -1,4 +1,4 @@
-"""`archspec check`: every mistake of every spec."""
+"""`archspec check`: every mistake of every spec and of every detector."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from archspec.errors import SpecError
 from archspec_cli import reports
-from archspec_cli.loading import load
+from archspec_cli.loading import load_any
 from archspec_cli.output import data, fail, say, use_color
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def run(
     texts: dict[str, str] = {}
     for spec in specs:
         try:
-            load(spec, changes, allow_outside=allow_outside, **budget or {})
+            load_any(spec, changes, allow_outside=allow_outside, **budget or {})
         except SpecError as error:
             found += error.diagnostics
             texts |= error.texts

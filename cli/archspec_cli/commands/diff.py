@@ -1,65 +1,108 @@
-"""`archspec diff`: what tells two specs apart."""
+"""`archspec diff`: what tells two specs apart, or two detectors."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, NoReturn
 
+from archspec.architecture import Architecture
 from archspec.compare import Comparison, compare
 from archspec.ir.operation import dims
 from archspec.spec.fields import shown
-from archspec_cli.loading import load
-from archspec_cli.output import emit_json, table, tell
+from archspec_cli.loading import load_any
+from archspec_cli.output import emit_json, fail, table, tell
 
 if TYPE_CHECKING:
-    from archspec.architecture import Architecture
+    from archspec.detection.load import LoadedDetector
 
 MOST_KEYS = 12
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What is said of two networks or of two detectors."""
+
+    names: tuple[str, str]
+    hashes: tuple[str, str]
+    totals: dict[str, tuple[int, int]]
+    found: Comparison
+    verdict: str
+
+
 def run(names: tuple[str, str], changes: list[str] | None, *, allow_outside: bool, as_json: bool) -> None:
-    left = load(names[0], allow_outside=allow_outside)
-    right = load(names[1], changes, allow_outside=allow_outside)
+    left = load_any(names[0], allow_outside=allow_outside)
+    right = load_any(names[1], changes, allow_outside=allow_outside)
     if changes:
         names = (names[0], f"{names[1]} --set {' '.join(changes)}")
-    comparison = compare(left, right)
+    answer = _answer(left, right, names)
     if as_json:
-        emit_json(_record(comparison, left, right, names))
+        emit_json(_record(answer))
     else:
-        tell(_human(comparison, left, right, names))
-    if not comparison.same_function:
+        tell(_human(answer))
+    if not answer.found.same_function:
         raise SystemExit(1)
 
 
-def _record(
-    found: Comparison, left: Architecture, right: Architecture, names: tuple[str, str]
-) -> dict[str, object]:
-    table = asdict(found)
-    table["fields"] = [{"field": each.name, "left": each.left, "right": each.right} for each in found.fields]
-    totals = {
-        quantity: [getattr(each.measure.total, quantity) for each in (left, right)]
-        for quantity in ("params", "macs", "layers", "projections")
-    }
-    hashes = [left.hash, right.hash]
+def _answer(
+    left: Architecture | LoadedDetector, right: Architecture | LoadedDetector, names: tuple[str, str]
+) -> _Answer:
+    if isinstance(left, Architecture) and isinstance(right, Architecture):
+        found = compare(left, right)
+        totals = {
+            quantity: (getattr(left.measure.total, quantity), getattr(right.measure.total, quantity))
+            for quantity in ("params", "macs", "layers", "projections")
+        }
+        return _Answer(names, (left.hash, right.hash), totals, found, _verdict(found))
+    if isinstance(left, Architecture) or isinstance(right, Architecture):
+        _unlike((left, right), names)
+    from archspec.detection.differences import differences
+    from archspec_cli.commands.detectors import totals_of, verdict_on
+
+    found = differences(left, right)
+    ours, theirs = totals_of(left), totals_of(right)
+    return _Answer(
+        names,
+        (left.digest, right.digest),
+        {quantity: (ours[quantity], theirs[quantity]) for quantity in ours},
+        found,
+        verdict_on(left, right, found),
+    )
+
+
+def _unlike(both: tuple[Architecture | LoadedDetector, ...], names: tuple[str, str]) -> NoReturn:
+    kinds = [
+        "a network" if isinstance(each, Architecture) else f'a detector on "{each.detector.backbone}"'
+        for each in both
+    ]
+    fail(
+        f"{names[0]} is {kinds[0]}, {names[1]} is {kinds[1]}",
+        "two networks or two detectors are compared; a detector's own network is named by itself",
+    )
+
+
+def _record(answer: _Answer) -> dict[str, object]:
+    found = answer.found
+    fields = [{"field": each.name, "left": each.left, "right": each.right} for each in found.fields]
     return {
-        "left": names[0],
-        "right": names[1],
-        "hashes": hashes,
-        "totals": totals,
+        "left": answer.names[0],
+        "right": answer.names[1],
+        "hashes": list(answer.hashes),
+        "totals": {quantity: list(both) for quantity, both in answer.totals.items()},
         "weights": found.weights,
-        **table,
+        **asdict(found),
+        "fields": fields,
     }
 
 
-def _human(found: Comparison, left: Architecture, right: Architecture, names: tuple[str, str]) -> str:
+def _human(answer: _Answer) -> str:
+    found, names = answer.found, answer.names
     parts = []
     if found.fields:
         rows = [[each.name, _said(each.left), _said(each.right)] for each in found.fields]
         parts.append(table(["field", *names], rows, left=3))
     counts = [
-        [quantity, f"{ours:,}", f"{theirs:,}", f"{theirs - ours:+,}"]
-        for quantity in ("params", "macs", "layers", "projections")
-        for ours, theirs in [(getattr(left.measure.total, quantity), getattr(right.measure.total, quantity))]
+        [quantity.replace("_", " "), f"{ours:,}", f"{theirs:,}", f"{theirs - ours:+,}"]
+        for quantity, (ours, theirs) in answer.totals.items()
         if ours != theirs
     ]
     for row in found.rows:
@@ -72,7 +115,7 @@ def _human(found: Comparison, left: Architecture, right: Architecture, names: tu
     if counts:
         parts.append(table(["count", *names, "change"], counts))
     parts += _keys(found, names)
-    parts.append(_verdict(found))
+    parts.append(answer.verdict)
     return "\n\n".join(parts)
 
 

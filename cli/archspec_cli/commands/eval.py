@@ -46,10 +46,27 @@ def run(
     batch: int = 256,
     device: str = "auto",
     average: Average = "probabilities",
+    refine: bool = False,
+    across: int = 224,
+    write: Path | None = None,
     allow_outside: bool = False,
     as_json: bool = False,
 ) -> None:
     sides = _sides(sizes)
+    from archspec.detection.stored import holds_detector
+
+    if holds_detector(checkpoints[0]):
+        from archspec_cli.commands import eval_detectors as detectors
+
+        _without(
+            {"--spec": spec, "--recipe": recipe, "--preprocessing": preprocessing, "--crops": crops}
+            | {"--crop": crop, "--flip": flip, "--average": average != "probabilities"}
+        )
+        told = detectors.Asked(data, data_root, split, refine, sides or (), across, device, write, as_json)
+        detectors.run(checkpoints, told)
+        return
+    if refine or write:
+        fail("--refine and --write are for detectors", "archspec train faster-rcnn-resnet18-shapes makes one")
     if crops == "full" and crop is not None:
         fail("--crops full looks at whole images", "--sizes says their shorter sides")
     architecture = load(spec, allow_outside=allow_outside) if spec else None
@@ -100,6 +117,13 @@ def run(
         "device": str(place),
     }
     emit_json({**record, **scores.as_json()})
+
+
+def _without(options: dict[str, object]) -> None:
+    """Refuses what means nothing for a detector."""
+    given = [name for name, value in options.items() if value]
+    if given:
+        fail(f"{', '.join(given)}: not for detectors, which see whole pictures as their own file says")
 
 
 def _sides(text: str | None) -> tuple[int, ...] | None:

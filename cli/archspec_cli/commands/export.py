@@ -1,4 +1,4 @@
-"""`archspec export`: a spec and its weights as a proved ONNX file."""
+"""`archspec export`: a spec and its weights as a proved ONNX file; a detector as several."""
 
 from __future__ import annotations
 
@@ -52,9 +52,17 @@ class Asked:
     report: bool
     triton: Path | None
     force: bool
+    whole: bool = False
 
 
 def run(spec: str, asked: Asked, changes: list[str] | None, *, allow_outside: bool, as_json: bool) -> None:
+    from archspec_cli.commands import export_detector as of_detector
+
+    if of_detector.detects(spec, allow_outside=allow_outside):
+        of_detector.run(spec, asked, changes, allow_outside=allow_outside, as_json=as_json)
+        return
+    if asked.whole:
+        fail("--whole is for detectors", "a network is one file already")
     if asked.weights is None and is_weights(Path(spec)):
         asked = replace(asked, weights=Path(spec))
         architecture = _carried(Path(spec), changes)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from archspec.runs.canvas import FORMATS
 from archspec.runs.curves import read_curves
 from archspec.runs.figure import MOST_CURVES, Look, draw
+from archspec_cli.loading import figure_file
 from archspec_cli.output import emit_json, fail, say, tell
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ def run(
     title: str | None = None,
     as_json: bool = False,
 ) -> None:
-    if output is not None and output.suffix.lower() not in FORMATS:
-        fail(f"a figure is no {output.suffix or output.name} file", f"name a {' or '.join(FORMATS)} file")
+    if output is not None:
+        figure_file(output)
     if y_max is not None and not LEAST <= y_max <= 100:
         fail(f"--y-max {y_max:g} is no error in per cent", f"it is from {LEAST} to 100")
     curves = read_curves(runs)

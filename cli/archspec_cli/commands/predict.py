@@ -10,11 +10,11 @@ from archspec.deploy.pictures import STDIN, found
 from archspec.deploy.predict import Prediction, predict, reading
 from archspec.errors import FileError
 from archspec_cli.loading import load
-from archspec_cli.output import emit_json, fail, progress, report_diagnostics, table, tell
+from archspec_cli.output import emit_json, fail, progress, report_diagnostics, say, table, tell
 from archspec_cli.reports import sanitize
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from archspec.deploy.predict import Reading
     from archspec.deploy.runners import Runner
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MOST_BLOCKS = 8
 """More pictures get one line each."""
 BAR = 24
+TOP, BATCH = 5, 32
 
 
 def run(
@@ -32,8 +33,11 @@ def run(
     weights: Path | None = None,
     labels: Path | None = None,
     preprocessing: str | None = None,
-    top: int = 5,
-    batch: int = 32,
+    top: int | None = None,
+    batch: int | None = None,
+    score: float | None = None,
+    output: Path | None = None,
+    device: str | None = None,
     threads: int | None = None,
     changes: list[str] | None = None,
     allow_outside: bool = False,
@@ -41,12 +45,34 @@ def run(
 ) -> None:
     if list(pictures).count(STDIN) > 1 or (STDIN in pictures and model == STDIN):
         fail("standard input can be read once")
+    of_network: dict[str, object] = {
+        "--weights": weights,
+        "--labels": labels,
+        "--preprocessing": preprocessing,
+    }
+    of_network |= {"--top": top, "--batch": batch, "--set": changes or None}
+    if (detector := _detector(model, allow_outside=allow_outside)) is not None:
+        from archspec_cli.commands import predict_boxes
+
+        _only("networks", of_network, f"{model} is a detector")
+        asked = predict_boxes.Asked(score, output, device, threads)
+        predict_boxes.run(pictures, detector, asked, as_json=as_json)
+        return
+    of_detector = {"--score": score, "--output": output, "--device": device}
+    _only("detectors", of_detector, f"{model} is a network")
     runner = _runner(model, weights, threads, changes, allow_outside=allow_outside)
     read_as = reading(runner, preprocessing, labels)
     refused: list[FileError] = []
     files = found(pictures)
     predictions = list(
-        predict(runner, read_as, progress(files, "predicting"), top=top, batch=batch, refused=refused.append)
+        predict(
+            runner,
+            read_as,
+            progress(files, "predicting"),
+            top=top or TOP,
+            batch=batch or BATCH,
+            refused=refused.append,
+        )
     )
     diagnostics = [each for error in refused for each in error.diagnostics]
     if not predictions:
@@ -59,6 +85,35 @@ def run(
         if not as_json:
             report_diagnostics(FileError(diagnostics))
         raise SystemExit(1)
+
+
+def _detector(model: str, *, allow_outside: bool) -> Path | None:
+    """The weights file of a detector, or of its run; None for a network."""
+    path, kind = Path(model), Path(model).suffix.lower()
+    if path.is_dir() or kind == ".safetensors":
+        from archspec.provenance import DETECTOR
+        from archspec.train.checkpoint import model_weights
+        from archspec.weights.files import read_weights
+
+        file = model_weights(path, say)
+        if DETECTOR in read_weights(file).metadata:
+            return file
+        if path.is_dir():
+            fail(f"{model} holds a network, not a detector", f"--model {file} is its weights")
+        return None
+    from archspec.detection.kind import is_detector
+
+    if kind != ".onnx" and is_detector(model, allow_outside=allow_outside):
+        hint = "--model takes the folder of its run, a checkpoint or its weights"
+        fail(f"{model} declares a detector and has no weights of its own", hint)
+    return None
+
+
+def _only(whose: str, options: Mapping[str, object], but: str) -> None:
+    """Refuses options of the other kind of model."""
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        fail(f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} for {whose}, and {but}")
 
 
 def _runner(
@@ -81,10 +136,7 @@ def _runner(
 def _record(
     runner: Runner, read_as: Reading, predictions: list[Prediction], diagnostics: list[Diagnostic]
 ) -> dict[str, Any]:
-    refused = [
-        {"file": each.span.file, "code": each.code, "message": each.message, "hint": each.hint}
-        for each in diagnostics
-    ]
+    refused = refusals(diagnostics)
     return {
         "model": runner.name,
         "preprocessing": read_as.preprocessing.model_dump(),
@@ -93,6 +145,14 @@ def _record(
         ],
         "refused": refused,
     }
+
+
+def refusals(diagnostics: Sequence[Diagnostic]) -> list[dict[str, str]]:
+    """Pictures that could not be used."""
+    return [
+        {"file": each.span.file, "code": each.code, "message": each.message, "hint": each.hint}
+        for each in diagnostics
+    ]
 
 
 def _human(predictions: list[Prediction]) -> str:

@@ -11,10 +11,11 @@ from archspec_cli.output import data, emit_json, fail, is_current, say, table, w
 if TYPE_CHECKING:
     from pathlib import Path
 
+_FOLDERS = {"spec": "spec", "recipe": "recipes", "study": "studies", "detector": "detection"}
 
-def schema(output: Path, of: Literal["spec", "recipe", "study"], *, check: bool) -> None:
-    module = {"spec": "spec", "recipe": "recipes", "study": "studies"}[of]
-    text: str = import_module(f"archspec.{module}.schema").schema_text()
+
+def schema(output: Path, of: Literal["spec", "recipe", "study", "detector"], *, check: bool) -> None:
+    text: str = import_module(f"archspec.{_FOLDERS[of]}.schema").schema_text()
     if str(output) == "-":
         data(text)
         return

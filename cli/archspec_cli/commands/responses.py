@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from archspec.errors import file_error
-from archspec_cli.loading import load, sought
+from archspec_cli.loading import figure_file, load, sought
 from archspec_cli.output import emit_json, fail, progress, say, table, tell
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from archspec.train.contenders import Contender
 
 Split = Literal["test", "validation", "train"]
-FORMATS = (".svg", ".png")
 MOST_ROWS = 64
 """More layers are shown by some of them."""
 
@@ -77,8 +76,7 @@ def check_figure(output: Path | None, count: int) -> None:
     """Ends the command where nothing could be drawn."""
     if output is None:
         return
-    if output.suffix.lower() not in FORMATS:
-        fail(f"a figure is no {output.suffix or output.name} file", f"name a {' or '.join(FORMATS)} file")
+    figure_file(output)
     from archspec.runs.figure import MOST_CURVES
 
     if count > MOST_CURVES:

@@ -1,19 +1,20 @@
-"""`archspec show`: the stage table, the resolved spec, the origin of every value."""
+"""`archspec show`: the stage table, the resolved spec, the origin of every value; of networks and of detectors."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from archspec.architecture import Architecture
 from archspec.ir.operation import dims
 from archspec.passes.measure import CONVENTION
 from archspec.spec.fields import shown
-from archspec_cli.loading import load
-from archspec_cli.output import data, emit_json, table, tell
+from archspec_cli.loading import load_any
+from archspec_cli.output import data, emit_json, fail, table, tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from archspec.architecture import Architecture
+    from archspec.detection.load import LoadedDetector
     from archspec.passes.measure import Counts
 
 _FLOAT = 4  # bytes of an fp32 value
@@ -27,17 +28,24 @@ def run(
     resolved: bool = False,
     as_json: bool = False,
     allow_outside: bool = False,
+    size: str | None = None,
     budget: Mapping[str, int | None] | None = None,
 ) -> None:
-    architecture = load(spec, changes, allow_outside=allow_outside, **budget or {})
+    loaded = load_any(spec, changes, allow_outside=allow_outside, **budget or {})
+    if size is not None and isinstance(loaded, Architecture):
+        fail("--size is for detectors", "a network's image is changed with --set input.size=[448,448]")
     if resolved:
-        _resolved(architecture, as_json=as_json)
+        _resolved(loaded, as_json=as_json)
     elif origin:
-        _origin(architecture, as_json=as_json)
+        _origin(loaded, as_json=as_json)
+    elif not isinstance(loaded, Architecture):
+        from archspec_cli.commands import detectors
+
+        detectors.show(loaded, size, as_json=as_json)
     elif as_json:
-        emit_json(record(architecture))
+        emit_json(record(loaded))
     else:
-        tell(_human(architecture))
+        tell(_human(loaded))
 
 
 def record(architecture: Architecture) -> dict[str, Any]:
@@ -54,7 +62,7 @@ def record(architecture: Architecture) -> dict[str, Any]:
         "convention": CONVENTION,
         "layers": total.layers,
         "projections": total.projections,
-        "memory": _memory(total),
+        "memory": memory(total),
         "stages": [
             {
                 "name": row.name,
@@ -63,7 +71,7 @@ def record(architecture: Architecture) -> dict[str, Any]:
                 "macs": row.counts.macs,
                 "layers": row.counts.layers,
                 "projections": row.counts.projections,
-                "memory": _memory(row.counts),
+                "memory": memory(row.counts),
             }
             for row in measured.rows
         ],
@@ -72,7 +80,8 @@ def record(architecture: Architecture) -> dict[str, Any]:
     }
 
 
-def _memory(counts: Counts) -> dict[str, int]:
+def memory(counts: Counts) -> dict[str, int]:
+    """Bytes in fp32: of weights with running statistics, and of all layers' outputs."""
     return {"weights": (counts.params + counts.buffers) * _FLOAT, "activations": counts.activations * _FLOAT}
 
 
@@ -81,8 +90,8 @@ def _human(architecture: Architecture) -> str:
     total = measured.total
     header = ["stage", "output", "parameters", "multiply-adds", "weights", "activations"]
     rows = [["input", dims(architecture.input_shape), "", "", "", ""]]
-    rows += [[row.name, dims(row.output), *_cells(row.counts)] for row in measured.rows]
-    rows.append(["total", "", *_cells(total)])
+    rows += [[row.name, dims(row.output), *cells(row.counts)] for row in measured.rows]
+    rows.append(["total", "", *cells(total)])
     lines = [
         f"{architecture.name}: {architecture.declared.spec.about}".rstrip(": "),
         "",
@@ -95,13 +104,14 @@ def _human(architecture: Architecture) -> str:
     return "\n".join(lines)
 
 
-def _cells(counts: Counts) -> list[str]:
-    memory = _memory(counts)
+def cells(counts: Counts) -> list[str]:
+    """Parameters, multiply-adds and memory, for reading."""
+    held = memory(counts)
     return [
         f"{counts.params:,}",
         f"{counts.macs:,}",
-        _bytes(memory["weights"]),
-        _bytes(memory["activations"]),
+        _bytes(held["weights"]),
+        _bytes(held["activations"]),
     ]
 
 
@@ -115,18 +125,21 @@ def _bytes(count: int) -> str:
     return f"{value:.1f} {units[0]}"
 
 
-def _resolved(architecture: Architecture, *, as_json: bool) -> None:
+def _resolved(loaded: Architecture | LoadedDetector, *, as_json: bool) -> None:
     import tomli_w
 
-    resolved = architecture.declared.resolved()
+    if isinstance(loaded, Architecture):
+        resolved, digest = loaded.declared.resolved(), loaded.hash
+    else:
+        resolved, digest = loaded.resolved(), loaded.digest
     if as_json:
-        emit_json({"name": architecture.name, "resolved": resolved, "hash": architecture.hash})
+        emit_json({"name": loaded.name, "resolved": resolved, "hash": digest})
         return
     data(tomli_w.dumps(resolved))
 
 
-def _origin(architecture: Architecture, *, as_json: bool) -> None:
-    sources = architecture.declared.sources
+def _origin(loaded: Architecture | LoadedDetector, *, as_json: bool) -> None:
+    sources = (loaded.declared if isinstance(loaded, Architecture) else loaded).sources
     values = []
     for loc, value in _leaves(sources.merged(), ()):
         span = sources.place(loc)
@@ -134,7 +147,7 @@ def _origin(architecture: Architecture, *, as_json: bool) -> None:
             {"field": _path(sources.merged(), loc), "value": value, "file": span.file, "line": span.line}
         )
     if as_json:
-        emit_json({"name": architecture.name, "values": values})
+        emit_json({"name": loaded.name, "values": values})
         return
     rows = [[each["field"], shown(each["value"]), f"{each['file']}:{each['line']}"] for each in values]
     data(table(["field", "value", "said in"], rows, left=3))

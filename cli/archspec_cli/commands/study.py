@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from archspec.runs.exits import STOPPED
 from archspec.studies.grid import FULL, combinations
 from archspec.studies.length import Length
 from archspec.studies.load import load_study, study_names
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from archspec.studies.run import Terms
     from archspec.studies.state import State
 
-STOPPED = 75
 FOLDER = Path("studies")
 
 

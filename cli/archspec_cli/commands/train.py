@@ -8,40 +8,25 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from archspec.recipes.load import load_recipe, recipe_names
-from archspec_cli.loading import load
+from archspec.runs.exits import DIVERGED, STOPPED
 from archspec_cli.output import emit_json, fail, say, settings, tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from archspec.architecture import Architecture
-    from archspec.data.sets import Splits
     from archspec.recipes.load import LoadedRecipe
     from archspec.train.run import Job, Result, Watcher
+    from archspec.train.task import Task
+    from archspec_cli.tasks import Wanted
 
-DIGITS = ("cifar/resnet20", ("n=1",))
-"""What is trained where nothing is said: a residual net of 8 layers."""
-USUAL = {"cifar10": "cifar10-paper", "imagenet": "imagenet-paper"}
-"""The recipes of sets that have none of their own name."""
-STOPPED, DIVERGED = 75, 3
-# of a set that need not be there for its schedule to be printed
-IMAGES = {
-    "cifar10": 50_000,
-    "cifar100": 50_000,
-    "mnist": 60_000,
-    "fashion-mnist": 60_000,
-    "imagenet": 1_281_167,
-}
+_RIGHT = {"accuracy": "accuracy", "map": "mAP"}
+_WRONG = {"accuracy": "error", "map": "1 - mAP"}
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """The options of the command, as they were typed."""
 
-    recipe: str | None
-    data: str | None
-    root: Path | None
     output: Path | None
     seed: int
     seeds: int
@@ -52,7 +37,6 @@ class Asked:
     sync_bn: bool
     checkpoint_every: int
     last: int
-    download: bool
     tensorboard: bool
 
 
@@ -73,27 +57,28 @@ def without_nproc(arguments: Sequence[str]) -> list[str]:
     return kept
 
 
-def run(spec: str | None, asked: Asked, changes: list[str] | None, recipe_changes: list[str] | None) -> None:
-    recipe = _recipe(asked, recipe_changes)
-    name, told = (spec, changes or []) if spec is not None else (DIGITS[0], [*DIGITS[1], *(changes or [])])
-    splits, place = _data(recipe, asked, load(name, told))
+def run(wanted: Wanted, asked: Asked) -> None:
+    task = wanted.task()
     from archspec.train.evaluate import device_named
-    from archspec.train.fitting import fitted
     from archspec.train.loop import Diverged, Terms
     from archspec.train.memory import OutOfMemoryError, TooLarge
     from archspec.train.run import Job, Stopped
     from archspec.train.topology import joined
 
-    architecture = fitted(name, told, splits, recipe.recipe)
     try:
-        wanted = device_named(asked.device)
+        on = device_named(asked.device)
     except ValueError as error:
         fail(str(error))
-    if asked.parallel == "fsdp" and recipe.recipe.train.precision == "fp16":
+    if asked.parallel == "fsdp" and task.recipe.recipe.train.precision == "fp16":
         fail("fp16 scales gradients, which FSDP2 keeps in parts", "--set-recipe train.precision=bf16")
-    with joined(wanted) as (topology, device):
+    if asked.compile and wanted.detects:
+        fail(
+            "a detector cannot be compiled: how many boxes there are is not known before",
+            "leave --compile out",
+        )
+    with joined(on) as (topology, device):
         settings.quiet = settings.quiet or not topology.first
-        folder = topology.agreed(asked.output or _dated(architecture, splits))
+        folder = topology.agreed(asked.output or _dated(task))
         terms = Terms(
             device,
             asked.compile,
@@ -102,17 +87,7 @@ def run(spec: str | None, asked: Asked, changes: list[str] | None, recipe_change
             parallel=asked.parallel,
             sync_bn=asked.sync_bn,
         )
-        job = Job(
-            architecture,
-            recipe,
-            splits,
-            folder,
-            terms,
-            asked.workers,
-            asked.checkpoint_every,
-            asked.last,
-            place=place,
-        )
+        job = Job(task, folder, terms, asked.workers, asked.checkpoint_every, asked.last)
         try:
             results = _trained(_jobs(job, asked.seeds), asked)
         except Stopped as stopped:
@@ -124,7 +99,7 @@ def run(spec: str | None, asked: Asked, changes: list[str] | None, recipe_change
             say(f"{diverged}; the last checkpoint in {folder} is from before")
             raise SystemExit(DIVERGED) from None
         except TooLarge as error:
-            fail(str(error), _advice(error, recipe))
+            fail(str(error), _advice(error, task.recipe))
         except OutOfMemoryError:
             fail(
                 "the device has too little memory for this network",
@@ -134,44 +109,15 @@ def run(spec: str | None, asked: Asked, changes: list[str] | None, recipe_change
         _report(folder, [job.folder for job in _jobs(job, asked.seeds)], results)
 
 
-def schedule(asked: Asked, recipe_changes: list[str] | None, *, as_json: bool) -> None:
+def schedule(wanted: Wanted, *, as_json: bool) -> None:
     from archspec_cli.commands.recipes import show_schedule
 
-    loaded = _recipe(asked, recipe_changes)
-    images = IMAGES.get(asked.data or loaded.recipe.data.name)
-    if images is None:
-        splits, _ = _data(loaded, asked, load(DIGITS[0]))
-        images = len(splits.train)
-    show_schedule(loaded.recipe, images=images - loaded.recipe.data.split, as_json=as_json)
+    show_schedule(wanted.recipe.recipe, images=wanted.images(), as_json=as_json)
 
 
-def _recipe(asked: Asked, changes: list[str] | None) -> LoadedRecipe:
-    """The recipe that is named, else the data's own."""
-    name = asked.recipe or USUAL.get(asked.data or "digits", asked.data or "digits")
-    if asked.recipe is None and name not in recipe_names():
-        fail(f"no recipe is made for {name}", f"--recipe takes a file, or {', '.join(recipe_names())}")
-    return load_recipe(name, changes or ())
-
-
-def _data(recipe: LoadedRecipe, asked: Asked, network: Architecture) -> tuple[Splits, str]:
-    from archspec.data.find import find
-    from archspec.weights.match import classes
-
-    channels, height, width = network.input_shape
-    source = find(
-        asked.data or recipe.recipe.data.name,
-        asked.root,
-        fetch=asked.download,
-        shape=(channels, height, width),
-        classes=classes(network),
-        say=say,
-    )
-    return source.read(), source.place
-
-
-def _dated(architecture: Architecture, splits: Splits) -> Path:
+def _dated(task: Task) -> Path:
     when = datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S")
-    return Path("runs") / f"{when}-{architecture.name}-{splits.train.name}"
+    return Path("runs") / f"{when}-{task.name}-{task.data}"
 
 
 def _jobs(job: Job, seeds: int) -> list[Job]:
@@ -193,10 +139,10 @@ def _trained(jobs: Sequence[Job], asked: Asked) -> list[Result]:
     results = []
     for job in jobs:
         say(
-            f"{job.architecture.name} by {job.recipe.name} on {job.splits.train.name} ({job.place}), "
+            f"{job.task.name} by {job.task.recipe.name} on {job.task.data} ({job.task.place}), "
             f"seed {job.terms.seed}, in {job.folder}"
         )
-        with Meter(f"{job.architecture.name}, seed {job.terms.seed}") as meter:
+        with Meter(f"{job.task.name}, seed {job.terms.seed}") as meter:
             watchers: list[Watcher] = [meter] if job.terms.topology.first else []
             result = train(job, [*watchers, *_board(job, asked)])
         if result is not None:
@@ -237,25 +183,22 @@ def _report(folder: Path, folders: Sequence[Path], results: Sequence[Result]) ->
     from archspec.train.stored import MODEL
 
     write_card(folder)
-    runs = [
-        {
-            "run": str(place),
-            "steps": result.steps,
-            "tested_step": result.tested_step,
-            "test_accuracy": result.test.accuracy(),
-            "best_val_accuracy": result.as_json()["best_val_accuracy"],
-            "images_per_second": result.images_per_second,
-        }
-        for place, result in zip(folders, results, strict=True)
-    ]
+    measure = results[0].measure
+    test, best = f"test_{measure}", f"best_val_{measure}"
+    kept = ("steps", "tested_step", test, best, "images_per_second")
+    runs = []
+    for place, result in zip(folders, results, strict=True):
+        record = result.as_json()
+        runs.append({"run": str(place), **{key: record[key] for key in kept}})
     if settings.json:
-        emit_json(runs[0] if len(runs) == 1 else _summed(folder, runs))
+        emit_json(runs[0] if len(runs) == 1 else _summed(folder, runs, test, best))
         return
     for place, result in zip(folders, results, strict=True):
-        best = result.best_validation_error
-        chosen = "" if best is None else f", chosen by a validation error of {best:.2%}"
+        error = result.best_validation_error
+        chosen = "" if error is None else f", chosen by a validation {_WRONG[measure]} of {error:.2%}"
+        value = "not tested" if result.test is None else f"test {_RIGHT[measure]} {result.test.value:.2%}"
         tell(
-            f"test accuracy {result.test.accuracy():.2%} after {result.steps:,} steps (the network of step "
+            f"{value} after {result.steps:,} steps (the network of step "
             f"{result.tested_step:,}{chosen}); {result.images_per_second:,.0f} images/s, {place}"
         )
     weights = of_step(folders[0] / CHECKPOINTS, results[0].tested_step)
@@ -265,18 +208,18 @@ def _report(folder: Path, folders: Sequence[Path], results: Sequence[Result]) ->
     )
 
 
-def _summed(folder: Path, runs: list[dict[str, Any]]) -> dict[str, Any]:
+def _summed(folder: Path, runs: list[dict[str, Any]], test: str, best: str) -> dict[str, Any]:
     """Several seeds as one: means, and each run."""
     from statistics import fmean, stdev
 
-    accuracies = [run["test_accuracy"] for run in runs]
-    chosen = [run["best_val_accuracy"] for run in runs]
+    tested = [run[test] for run in runs]
+    chosen = [run[best] for run in runs]
     return {
         "run": str(folder),
         "steps": runs[0]["steps"],
-        "test_accuracy": fmean(accuracies),
-        "test_accuracy_std": stdev(accuracies),
-        "best_val_accuracy": None if None in chosen else fmean(chosen),
+        test: None if None in tested else fmean(tested),
+        f"{test}_std": None if None in tested else stdev(tested),
+        best: None if None in chosen else fmean(chosen),
         "images_per_second": fmean(run["images_per_second"] for run in runs),
         "runs": runs,
     }

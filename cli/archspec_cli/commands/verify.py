@@ -39,10 +39,16 @@ def _checks(file: Path, weights: Path | None) -> list[Check]:
         from archspec.weights.verify import verify_weights
 
         return verify_weights(file)
-    from archspec.deploy.verify import verify_model
+    from archspec.deploy.verify import loaded, said_by, verify_model
+    from archspec.detection.onnx_verify import of_detector, verify_detector
+    from archspec.train.checkpoint import model_weights
     from archspec.weights.files import read_weights
 
-    return verify_model(file, read_weights(weights) if weights is not None else None)
+    model = loaded(file)
+    made_from = read_weights(model_weights(weights)) if weights is not None else None
+    if of_detector(said_by(model, file)):
+        return verify_detector(file, model, made_from)
+    return verify_model(file, made_from, model)
 
 
 def _record(file: Path, checks: Sequence[Check]) -> dict[str, object]:

@@ -12,14 +12,6 @@ from archspec_cli import options
 from archspec_cli.declarations.root import app
 
 
-class Split(StrEnum):
-    """Which part of a data set."""
-
-    TEST = "test"
-    VALIDATION = "validation"
-    TRAIN = "train"
-
-
 class When(StrEnum):
     """Which weights are looked at."""
 
@@ -40,10 +32,6 @@ OfWeights = Annotated[
         "--spec", metavar="SPEC", autocompletion=options.complete_spec, help="Of weights that carry none."
     ),
 ]
-Data = Annotated[
-    str | None, typer.Option("--data", "-d", metavar="NAME", help="The data set; else that of the run.")
-]
-Root = Annotated[Path | None, typer.Option("--data-root", metavar="DIR", help="Where the data lie.")]
 Recipe = Annotated[
     str | None,
     typer.Option(
@@ -53,7 +41,6 @@ Recipe = Annotated[
         help="How images are held out and normalised; else that of the run.",
     ),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 
 @app.command()
@@ -80,14 +67,14 @@ def responses(
             "--batch-statistics", help="Normalise by each batch's statistics, not the running ones."
         ),
     ] = False,
-    split: Annotated[Split, typer.Option(help="Which part of the data.")] = Split.TEST,
+    split: Annotated[options.Split, typer.Option(help="Which part of the data.")] = options.Split.TEST,
     batch: Annotated[int, typer.Option(min=1, max=65536, help="Images at a time, at most.")] = 128,
     spec: OfWeights = None,
-    data: Data = None,
-    root: Root = None,
+    data: options.Data = None,
+    root: options.Root = None,
     recipe: Recipe = None,
     preprocessing: options.Preprocessing = None,
-    device: Device = "auto",
+    device: options.Device = "auto",
     allow_outside: options.AllowOutside = False,
     json: options.Json = False,
 ) -> None:
@@ -153,10 +140,10 @@ def inspect(
             help="The data set; else that of the run, or made-up images for a spec.",
         ),
     ] = None,
-    root: Root = None,
+    root: options.Root = None,
     recipe: Recipe = None,
     preprocessing: options.Preprocessing = None,
-    device: Device = "auto",
+    device: options.Device = "auto",
     set_: options.Set = None,
     allow_outside: options.AllowOutside = False,
     json: options.Json = False,

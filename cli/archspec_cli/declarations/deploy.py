@@ -43,8 +43,16 @@ def export(
     *,
     weights: options.Weights = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The file (.onnx). Default: the spec's name.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The file (.onnx), or a detector's folder. Default: NAME.onnx; models/NAME.",
+        ),
     ] = None,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Of a detector: also detector.onnx, from a picture to boxes.")
+    ] = False,
     precision: Annotated[Precision, typer.Option(help="Of the weights and activations.")] = Precision.FP32,
     calibrate: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Pictures that set the scales of int8.")
@@ -85,10 +93,11 @@ def export(
     allow_outside: options.AllowOutside = False,
     json: options.Json = False,
 ) -> None:
-    """Write a spec and its weights as one proved ONNX file.
+    """Write a spec and its weights as one proved ONNX file, a detector as two or three.
 
     onnxruntime runs the file against torch at batches 1, 2 and 7, with the given weights and with random ones.
     Past the tolerance nothing is written, and the first layer that diverges is named.
+    A detector becomes a folder: features.onnx is run once an image, regions.onnx for each region.
 
     \b
     Examples:
@@ -96,6 +105,7 @@ def export(
       archspec export cifar/resnet20 -o resnet20.onnx --softmax --report
       archspec export resnet50 -w w.safetensors --preprocess in-graph --preprocessing imagenet
       archspec export resnet50 -w w.safetensors --precision int8 --calibrate pictures/ --preprocessing imagenet
+      archspec export runs/shapes --whole -o models/shapes
     """
     from archspec.backends.onnx.write import Form
     from archspec_cli.commands.export import Asked, run
@@ -117,6 +127,7 @@ def export(
         report=report,
         triton=triton,
         force=force,
+        whole=whole,
     )
     run(spec, asked, set_, allow_outside=allow_outside, as_json=json)
 
@@ -163,22 +174,42 @@ def predict(
             "-m",
             metavar="MODEL",
             autocompletion=options.complete_spec,
-            help="An ONNX file, weights that carry a spec, or a SPEC.",
+            help="An ONNX file, weights that carry a spec, or a SPEC; of a detector its run, or weights.",
         ),
     ],
     weights: options.Weights = None,
     labels: options.Labels = None,
     preprocessing: options.Preprocessing = None,
-    top: Annotated[int, typer.Option(min=1, help="How many classes of each picture.")] = 5,
-    batch: Annotated[int, typer.Option(min=1, max=1024, help="Pictures at a time.")] = 32,
+    top: Annotated[
+        int | None, typer.Option(min=1, help="How many classes of each picture. Default: 5.")
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Pictures at a time. Default: 32.")
+    ] = None,
+    score: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Of a detector: the least of a box. Default: 0.5.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE|FOLDER",
+            help="Of a detector: draw boxes on the picture (.png, .jpg), or on several in a folder.",
+        ),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="DEVICE", help="Of a detector: auto, cpu, cuda, cuda:1, mps.")
+    ] = None,
     threads: options.Threads = None,
     set_: options.Set = None,
     allow_outside: options.AllowOutside = False,
     json: options.Json = False,
 ) -> None:
-    """Say what a network sees in pictures.
+    """Say what a network sees in pictures, or draw the boxes that a detector finds.
 
     Pictures are prepared as the model's file says. Exit 1 when one of several could not be read.
+    Boxes are x1, y1, x2, y2 in pixels of the upright picture. Drawn pictures of less than 320 pixels are enlarged.
 
     \b
     Examples:
@@ -186,6 +217,8 @@ def predict(
       archspec predict photos/ --model resnet50 --weights resnet50.safetensors --top 1
       curl -s https://example.org/cat.jpg | archspec predict - -m resnet50.onnx --json
       archspec predict *.png -m other.onnx --preprocessing imagenet --labels classes.txt
+      archspec predict street.jpg --model runs/detector -o found.jpg
+      archspec predict photos/ --model runs/detector --score 0.8 -o found/ --json
     """
     from archspec_cli.commands.predict import run
 
@@ -197,6 +230,9 @@ def predict(
         preprocessing=preprocessing,
         top=top,
         batch=batch,
+        score=score,
+        output=output,
+        device=device,
         threads=threads,
         changes=set_,
         allow_outside=allow_outside,

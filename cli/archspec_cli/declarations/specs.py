@@ -29,6 +29,15 @@ class Witness(StrEnum):
     TORCH = "torch"
 
 
+Size = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HxW",
+        help="The image that a detector is counted for; default: the largest that it shows its network.",
+    ),
+]
+
+
 @app.command(rich_help_panel=None)
 def build(
     specs: options.Specs = None,
@@ -68,6 +77,7 @@ class Language(StrEnum):
     SPEC = "spec"
     RECIPE = "recipe"
     STUDY = "study"
+    DETECTOR = "detector"
 
 
 @app.command()
@@ -84,12 +94,12 @@ def check(
     max_layers: options.MaxLayers = None,
     json: options.Json = False,
 ) -> None:
-    """Check specs and report every mistake with its place. Exit 1 when there is one.
+    """Check specs and detectors, and report every mistake with its place. Exit 1 when there is one.
 
     \b
     Examples:
       archspec check specs/resnet50.toml
-      archspec check specs/*.toml --format concise
+      archspec check specs/*.toml specs/detection/*.toml --format concise
       cat net.toml | archspec check - --format json
     """
     from archspec_cli.commands.check import run
@@ -106,6 +116,7 @@ def show(
     resolved: Annotated[
         bool, typer.Option("--resolved", help="The spec with nothing implied, as TOML.")
     ] = False,
+    size: Size = None,
     set_: options.Set = None,
     allow_outside: options.AllowOutside = False,
     max_params: options.MaxParams = None,
@@ -115,18 +126,28 @@ def show(
 ) -> None:
     """Show the stage table as the paper prints it: shapes, parameters, multiply-adds, memory.
 
+    Of a detector: the same for an image and for each region.
+
     \b
     Examples:
       archspec show resnet50
       archspec show specs/cifar/resnet20.toml --set n=18
       archspec show specs/resnet152.toml --origin
       archspec show vgg16 --json
+      archspec show faster-rcnn-resnet101 --size 600x800
     """
     from archspec_cli.commands.show import run
 
     budget = {"max_params": max_params, "max_activations": max_activations, "max_layers": max_layers}
     run(
-        spec, set_, origin=origin, resolved=resolved, as_json=json, allow_outside=allow_outside, budget=budget
+        spec,
+        set_,
+        origin=origin,
+        resolved=resolved,
+        as_json=json,
+        allow_outside=allow_outside,
+        size=size,
+        budget=budget,
     )
 
 
@@ -145,13 +166,14 @@ def audit(
         str | None,
         typer.Option("--as", metavar="NETWORK", help="The table's network that SPEC is held against."),
     ] = None,
+    size: Size = None,
     set_: options.Set = None,
     allow_outside: options.AllowOutside = False,
     json: options.Json = False,
 ) -> None:
     """Hold specs against published tables, with three independent counters. Exit 1 when a row differs.
 
-    An ONNX file or weights are lifted to a spec first.
+    An ONNX file or weights are lifted to a spec first. Of a detector all three counts are printed.
 
     \b
     Examples:
@@ -159,12 +181,13 @@ def audit(
       archspec audit specs/torchvision/resnet50.toml --table paper
       archspec audit my-net.toml --as ResNet-50 --witness graph
       archspec audit model.onnx --table paper
+      archspec audit faster-rcnn-resnet101
       archspec audit --table my-table.toml --json
     """
     from archspec_cli.commands.audit import run
 
     names = [each.value for each in witness] if witness else [each.value for each in Witness]
-    run(specs or [], table, names, network, set_, allow_outside=allow_outside, as_json=json)
+    run(specs or [], table, names, network, set_, allow_outside=allow_outside, as_json=json, size=size)
 
 
 @app.command()
@@ -174,13 +197,14 @@ def schema(
     of: Annotated[Language, typer.Option("--of", help="Of which files.")] = Language.SPEC,
     check: Annotated[bool, typer.Option("--check", help="Exit 1 when the file is not current.")] = False,
 ) -> None:
-    """Print the JSON Schema of specs, recipes or studies, for editors.
+    """Print the JSON Schema of specs, recipes, studies or detectors, for editors.
 
     \b
     Examples:
       archspec schema -o specs/archspec.schema.json
       archspec schema -o specs/archspec.schema.json --check
       archspec schema --of recipe -o specs/recipes/recipe.schema.json
+      archspec schema --of detector -o specs/detection/detector.schema.json
     """
     from archspec_cli.commands.reference import schema as run
 
@@ -216,7 +240,7 @@ def diff(
     allow_outside: options.AllowOutside = False,
     json: options.Json = False,
 ) -> None:
-    """Say what tells two specs apart: fields, shapes, counts, keys, and whether weights carry over.
+    """Say what tells two specs or two detectors apart: fields, counts, keys, and whether weights carry over.
 
     --set applies to the second. Exit 1 when they compute different functions.
 
@@ -224,6 +248,7 @@ def diff(
     Examples:
       archspec diff specs/resnet50.toml specs/torchvision/resnet50.toml
       archspec diff cifar/resnet20 cifar/resnet20 --set n=9
+      archspec diff faster-rcnn-resnet50 faster-rcnn-resnet101
     """
     from archspec_cli.commands.diff import run
 

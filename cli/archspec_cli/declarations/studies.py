@@ -75,13 +75,11 @@ def run_study(
     epochs: Epochs = None,
     steps: Steps = None,
     data: Data = None,
-    root: Annotated[
-        Path | None, typer.Option("--data-root", metavar="DIR", help="Where the data lie.")
-    ] = None,
-    download: Annotated[bool, typer.Option("--download", help="Fetch the data if they are missing.")] = False,
+    root: options.Root = None,
+    download: options.Download = False,
     output: Out = None,
     seeds: Seeds = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: options.Device = "auto",
     jobs: Annotated[
         int,
         typer.Option(

@@ -20,14 +20,6 @@ class Crops(StrEnum):
     FULL = "full"
 
 
-class Split(StrEnum):
-    """Which part of a data set."""
-
-    TEST = "test"
-    VALIDATION = "validation"
-    TRAIN = "train"
-
-
 class Parallel(StrEnum):
     """How several processes share a network."""
 
@@ -64,23 +56,27 @@ def train(
             help="digits, cifar10, fashion-mnist, folder ...; default: the recipe's.",
         ),
     ] = None,
-    root: Annotated[
-        Path | None,
-        typer.Option(
-            "--data-root", metavar="DIR", help="Where the data lie; else $ARCHSPEC_DATA and the usual places."
-        ),
-    ] = None,
-    download: Annotated[bool, typer.Option("--download", help="Fetch the data if they are missing.")] = False,
+    root: options.Root = None,
+    download: options.Download = False,
     output: Annotated[
         Path | None,
         typer.Option("--out", "-o", metavar="DIR", help="The run's folder; one that was stopped goes on."),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights",
+            "-w",
+            metavar="FILE|RUN",
+            help="Start from these; a detector takes its network's, too.",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of weights, order and augmentation.")] = 0,
     seeds: Annotated[
         int,
         typer.Option(min=1, max=1000, metavar="N", help="So many runs, from --seed on: mean and deviation."),
     ] = 1,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: options.Device = "auto",
     compile_: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
     workers: Annotated[int, typer.Option(min=0, max=64, help="Processes that decode streamed pictures.")] = 0,
     nproc: Annotated[
@@ -112,7 +108,7 @@ def train(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Train a spec by a recipe, and test it.
+    """Train a spec by a recipe, and test it: a network that tells classes apart, or a detector.
 
     Without arguments: a small residual net on scikit-learn's digits, in about a minute. A run that is stopped
     (exit 75) or killed goes on, to the same bits, with the same command and --out.
@@ -123,6 +119,8 @@ def train(
       archspec train cifar/resnet20 --data cifar10 --recipe cifar10-paper --out runs/resnet20
       archspec train cifar/resnet56 --data cifar10 --recipe cifar10-paper --seeds 5 --nproc 2
       torchrun --nproc-per-node 8 --nnodes 2 ... -m archspec train resnet50 --data imagenet --recipe imagenet-paper
+      archspec train faster-rcnn-resnet18-shapes
+      archspec train faster-rcnn-resnet101 --data 07+12 --weights resnet101.safetensors --set-recipe data.batch=8
       archspec train --recipe cifar10-paper --show-schedule
     """
     if nproc > 1 and not show_schedule:
@@ -130,11 +128,19 @@ def train(
 
         launch(nproc)
     from archspec_cli.commands.train import Asked, run, schedule
+    from archspec_cli.tasks import Wanted
 
+    wanted = Wanted(
+        spec,
+        tuple(set_ or ()),
+        recipe,
+        tuple(set_recipe or ()),
+        data,
+        root,
+        download=download,
+        start=weights,
+    )
     asked = Asked(
-        recipe=recipe,
-        data=data,
-        root=root,
         output=output,
         seed=seed,
         seeds=seeds,
@@ -145,13 +151,12 @@ def train(
         sync_bn=sync_bn,
         checkpoint_every=checkpoint_every,
         last=keep,
-        download=download,
         tensorboard=tensorboard,
     )
     if show_schedule:
-        schedule(asked, set_recipe, as_json=json)
+        schedule(wanted, as_json=json)
     else:
-        run(spec, asked, set_, set_recipe)
+        run(wanted, asked)
 
 
 @app.command("eval")
@@ -170,13 +175,9 @@ def evaluate(
             metavar="SPEC", autocompletion=options.complete_spec, help="Of weights that carry none."
         ),
     ] = None,
-    data: Annotated[
-        str | None, typer.Option("--data", "-d", metavar="NAME", help="The data set; else that of the run.")
-    ] = None,
-    root: Annotated[
-        Path | None, typer.Option("--data-root", metavar="DIR", help="Where the data lie.")
-    ] = None,
-    split: Annotated[Split, typer.Option(help="Which part of it.")] = Split.TEST,
+    data: options.Data = None,
+    root: options.Root = None,
+    split: Annotated[options.Split, typer.Option(help="Which part of it.")] = options.Split.TEST,
     recipe: Annotated[
         str | None,
         typer.Option(
@@ -192,18 +193,37 @@ def evaluate(
     ] = None,
     crop: Annotated[int | None, typer.Option(min=1, max=16384, metavar="N", help="Side of a crop.")] = None,
     sizes: Annotated[
-        str | None, typer.Option(metavar="N,N", help="Shorter sides; scores are averaged over all.")
+        str | None,
+        typer.Option(
+            metavar="N,N", help="Shorter sides; all are looked at, and of detectors the two that fit."
+        ),
     ] = None,
     flip: Annotated[bool, typer.Option("--flip", help="Look at mirror images too.")] = False,
     batch: Annotated[int, typer.Option(min=1, max=65536, help="Images at a time.")] = 256,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: options.Device = "auto",
+    refine: Annotated[
+        bool, typer.Option("--refine", help="Of detectors: look at each box again, and let boxes vote.")
+    ] = False,
+    across: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=16384,
+            metavar="N",
+            help="Of detectors: a region is looked at where it is about so many pixels wide.",
+        ),
+    ] = 224,
+    write: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Of detectors: files for VOC's or COCO's evaluation server."),
+    ] = None,
     average: Annotated[
         Average, typer.Option(help="What is averaged over looks and networks.")
     ] = Average.PROBABILITIES,
     allow_outside: options.AllowOutside = False,
     json: options.Json = False,
 ) -> None:
-    """Test trained networks: top-1 and top-5, class by class.
+    """Test trained networks: top-1 and top-5, class by class. Of detectors: average precision, beside the paper's.
 
     Images are looked at as the recipe says, or as the weights' preprocessing does. The paper compares by ten crops
     (3.4); its best results are of whole images at five scales, which --crops full takes by default for 224x224.
@@ -213,6 +233,7 @@ def evaluate(
       archspec eval runs/resnet20
       archspec eval resnet20.safetensors --data cifar10 --recipe cifar10-paper
       archspec eval resnet50.safetensors --data imagenet --crops ten --sizes 256
+      archspec eval runs/detector --refine --sizes 400,600,800
       archspec eval a.safetensors b.safetensors --data imagenet --crops full --sizes 224,256,384,480,640 --json
     """
     from archspec_cli.commands.eval import run
@@ -232,6 +253,9 @@ def evaluate(
         batch=batch,
         device=device,
         average=average.value,
+        refine=refine,
+        across=across,
+        write=write,
         allow_outside=allow_outside,
         as_json=json,
     )

@@ -1,0 +1,243 @@
+"""`archspec eval` on detectors: average precision, a row for each of the paper's improvements."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from archspec.errors import file_error
+from archspec_cli.output import emit_json, fail, progress, say, table, tell
+from archspec_cli.reports import sanitize
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from archspec.detection.annotations import Scenes
+    from archspec.detection.average_precision import ClassPrecision, Detected
+    from archspec.detection.coco_map import ClassMap
+    from archspec.detection.load import LoadedDetector
+    from archspec.detection.metrics import Judged
+    from archspec.detection.paper import Number
+    from archspec.detection.rows import Row
+    from archspec.weights.files import Weights
+    from archspec_cli.commands.eval import Split
+
+MOST_CLASSES = 30
+_COLUMNS = {"07+12": 0, "voc2007": 0, "07++12": 1, "voc2012": 1}
+"""Of Table 7: which test pictures a set has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The options, as they were typed."""
+
+    data: str | None
+    root: Path | None
+    split: Split
+    refine: bool
+    sizes: tuple[int, ...]
+    across: int
+    device: str
+    write: Path | None
+    as_json: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A row, and how good it is."""
+
+    row: Row
+    found: Sequence[Detected]
+    judged: Judged
+
+
+def run(checkpoints: Sequence[Path], asked: Asked) -> None:
+    from archspec.detection.rows import rows
+    from archspec.detection.stored import opened, restored
+    from archspec.detection.testing import Improvements
+    from archspec.train.evaluate import device_named
+
+    entered = [opened(path, say) for path in checkpoints]
+    try:
+        place = device_named(asked.device)
+        improvements = Improvements(refine=asked.refine, sides=asked.sizes, across=asked.across)
+    except ValueError as error:
+        fail(str(error))
+    scenes, where = _scenes(entered[0], asked)
+    for loaded, weights in entered:
+        _check(loaded, weights, scenes)
+    detectors = [restored(*each).to(place) for each in entered]
+    scored = [_scored(each, scenes) for each in rows(detectors, improvements)]
+    if asked.write is not None:
+        from archspec.detection.servers import write
+
+        say(f"written: {', '.join(map(str, write(asked.write, scenes, scored[-1].found)))}")
+    if asked.as_json:
+        emit_json(_record(entered, asked, scenes, where, scored, str(place)))
+    else:
+        tell(_human(entered[0][0], asked, scenes, scored))
+
+
+def _scenes(first: tuple[LoadedDetector, Weights], asked: Asked) -> tuple[Scenes, str]:
+    """The pictures that are tested on, and where they are."""
+    from archspec.data.sets import held_out
+    from archspec.detection.sets import NAMES, find
+    from archspec.train.contenders import DATA, carried
+
+    name = asked.data or first[1].metadata.get(DATA)
+    if name is None:
+        fail("no data set is named", f"--data takes {', '.join(NAMES)}, or a folder")
+    source = find(name, asked.root, say)
+    splits, recipe = source.read(), carried(first[1])
+    if recipe is not None:
+        splits = held_out(splits, recipe.recipe.data.split, recipe.recipe.data.which)
+    scenes: Scenes | None = getattr(splits, asked.split)
+    if scenes is None or not len(scenes):
+        hint = "the objects of its test pictures are not published" if asked.split == "test" else ""
+        raise file_error(name, "AS531", f"{name} has no pictures to take as {asked.split}", hint=hint)
+    return scenes, source.place
+
+
+def _check(loaded: LoadedDetector, weights: Weights, scenes: Scenes) -> None:
+    if loaded.detector.labels != scenes.classes:
+        message = f"the detector finds other classes than {scenes.name} shows, or in another order"
+        raise file_error(weights.file, "AS522", message)
+
+
+def _scored(row: Row, scenes: Scenes) -> Scored:
+    import numpy as np
+
+    from archspec.detection.metrics import judged
+    from archspec.detection.testing import detected
+
+    pictures = progress(range(len(scenes)), row.name)
+    found = [
+        detected(row.detectors, np.asarray(scenes[place].decoded()), row.improvements) for place in pictures
+    ]
+    return Scored(row, found, judged(scenes, found))
+
+
+def _record(
+    entered: Sequence[tuple[LoadedDetector, Weights]],
+    asked: Asked,
+    scenes: Scenes,
+    where: str,
+    scored: Sequence[Scored],
+    device: str,
+) -> dict[str, Any]:
+    number = _number(scenes.name, asked)
+    last = scored[-1].judged
+    return {
+        "detectors": [
+            {"file": weights.file, "sha256": weights.sha256, "name": loaded.name, "hash": loaded.digest}
+            for loaded, weights in entered
+        ],
+        "data": {
+            "name": scenes.name,
+            "place": where,
+            "split": asked.split,
+            "pictures": len(scenes),
+            "classes": list(scenes.classes),
+        },
+        "device": device,
+        "map": last.value,
+        "rows": [
+            {
+                "row": each.row.name,
+                "sides": list(each.row.improvements.sides),
+                "refine": each.row.improvements.refine,
+                "detectors": len(each.row.detectors),
+                **each.judged.as_json(),
+            }
+            for each in scored
+        ],
+        "paper": None if number is None else [each.as_json() for each in _beside(number, scenes, scored)],
+    }
+
+
+def _human(first: LoadedDetector, asked: Asked, scenes: Scenes, scored: Sequence[Scored]) -> str:
+    last = scored[-1].judged
+    header, cells = _values(scored)
+    lines = [
+        f"{first.name} on {scenes.name}, {asked.split}: {len(scenes):,} pictures, {last.words}",
+        "",
+        table(["row", *header], cells),
+        "",
+        _of_classes(scored[-1]),
+    ]
+    number = _number(scenes.name, asked)
+    if number is not None:
+        lines += ["", _paper(number, scenes, scored)]
+    return "\n".join(lines)
+
+
+def _values(scored: Sequence[Scored]) -> tuple[list[str], list[list[str]]]:
+    """A column for mAP, or COCO's two."""
+    from archspec.detection.coco_map import CocoResult
+
+    header, cells = ["mAP"], []
+    for each in scored:
+        values = [each.judged.value]
+        if isinstance(each.judged.result, CocoResult):
+            header = ["mAP@.5", "mAP@[.5, .95]"]
+            values = [each.judged.result.mean_50, each.judged.result.mean]
+        cells.append([each.row.name, *map(_percent, values)])
+    return header, cells
+
+
+def _of_classes(scored: Scored) -> str:
+    all_rows: list[ClassPrecision | ClassMap] = [*scored.judged.result.rows]
+    rows = sorted(all_rows, key=lambda row: (row.ap is None, row.ap or 0.0))
+    told = [
+        [sanitize(row.name), f"{row.objects:,}", f"{row.detections:,}", _percent(row.ap)]
+        for row in rows[:MOST_CLASSES]
+    ]
+    left = f"\nand {len(rows) - MOST_CLASSES} better ones" if len(rows) > MOST_CLASSES else ""
+    return table([f"class ({scored.row.name})", "objects", "boxes", "AP"], told) + left
+
+
+def _number(name: str, asked: Asked) -> Number | None:
+    """The paper's table of a set."""
+    if name in _COLUMNS:
+        return "7"
+    if name != "coco":
+        return None
+    return "9" if asked.refine or asked.sizes else "8"
+
+
+def _beside(number: Number, scenes: Scenes, scored: Sequence[Scored]) -> list[Any]:
+    """The paper's rows, then ours."""
+    from archspec.detection.paper import beside, paper
+
+    printed: list[Any] = []
+    ours: list[Any] = []
+    for each in scored:
+        columns: list[Any] = [None] * len(paper().tables[number].columns)
+        if number == "7":
+            columns[_COLUMNS[scenes.name]] = each.judged.result
+        else:
+            columns[:2] = [each.judged.result] * 2
+        *printed, own = beside(number, each.row.name, columns)
+        ours.append(own)
+    return [*printed, *ours]
+
+
+def _paper(number: Number, scenes: Scenes, scored: Sequence[Scored]) -> str:
+    from archspec.detection.paper import paper
+
+    told = paper().tables[number]
+    rows = [
+        [
+            "here" if each.ours else "paper",
+            each.system,
+            *("" if v is None else f"{v:.1f}" for v in each.values),
+        ]
+        for each in _beside(number, scenes, scored)
+    ]
+    trained = ", ".join(dict.fromkeys(told.trained_on))
+    return f"{told.title} (trained on {trained})\n\n" + table(["from", "system", *told.columns], rows, left=2)
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f}"
