@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from archspec.passes.flatten import parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from archspec.architecture import Architecture
     from archspec.ir.operation import Shape
+    from archspec.passes.measure import Row
 
 # what does not change the function
 _SILENT = frozenset({"name", "about", "init", "family", "params", "keys", "format", "input"})
@@ -71,7 +72,7 @@ def compare(left: Architecture, right: Architecture) -> Comparison:
     ours, theirs = parameters(left.graph), parameters(right.graph)
     return Comparison(
         fields=tuple(changed_fields(left.declared.resolved(), right.declared.resolved())),
-        rows=tuple(_rows(left, right)),
+        rows=tuple(row_changes(_rows(left), _rows(right))),
         only_left=tuple(key for key in ours if key not in theirs),
         only_right=tuple(key for key in theirs if key not in ours),
         other_shape=tuple(key for key, shape in ours.items() if theirs.get(key, shape) != shape),
@@ -109,9 +110,12 @@ def _changes(path: tuple[str, ...], left: Any, right: Any) -> Iterator[Change]:
         yield from _changes((*path, key), left.get(key), right.get(key))
 
 
-def _rows(left: Architecture, right: Architecture) -> Iterator[RowChange]:
-    ours = {row.name: row for row in left.measure.rows}
-    theirs = {row.name: row for row in right.measure.rows}
+def _rows(architecture: Architecture) -> dict[str, Row]:
+    return {row.name: row for row in architecture.measure.rows}
+
+
+def row_changes(ours: Mapping[str, Row], theirs: Mapping[str, Row]) -> Iterator[RowChange]:
+    """The rows, by name, whose shapes or counts differ, or that only one side has."""
     for name in {**ours, **theirs}:
         a, b = ours.get(name), theirs.get(name)
         change = RowChange(

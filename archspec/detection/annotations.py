@@ -191,6 +191,8 @@ class Splits:
     validation: Scenes | None
     test: Scenes | None
     """None where the objects of the test pictures are not published."""
+    unjudged: Scenes | None = None
+    """Test pictures whose objects are not published: only their set's server can judge what is found in them."""
 
 
 def together(name: str, parts: Sequence[Scenes]) -> Scenes:

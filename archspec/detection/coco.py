@@ -30,6 +30,13 @@ _PARTS = {
     "validation": ("val", "valid", "validation", "val2017", "val2014"),
     "test": ("test", "testing"),
 }
+_UNJUDGED = (
+    *(("image_info_test-dev2017", "test2017"), ("image_info_test2017", "test2017")),
+    *(("image_info_test-dev2015", "test2015"), ("image_info_test2015", "test2015")),
+    ("image_info_test2014", "test2014"),
+)
+"""Lists of test pictures and the folders of those, the first one that is there: test-dev is what papers report."""
+_TABLES = ("images", "annotations", "categories")
 FETCH = "unpack train2017.zip, val2017.zip and annotations_trainval2017.zip of https://cocodataset.org into one folder"
 
 
@@ -62,7 +69,8 @@ def _pictures(folder: Path) -> Path:
 def read_folder(root: Path, name: str = "coco", say: Say = silent) -> Splits:
     """A folder with parts, or one json alone, of which a fifth of the pictures is tested on.
 
-    Where only validation stands beside training, it is what is tested on. Raises `FileError`: AS531, AS532.
+    Where only validation stands beside training, it is what is tested on. COCO's own test pictures, whose objects are
+    not published, are `unjudged`. Raises `FileError`: AS531, AS532.
     """
     places = {part: find(root, part) for part in _PARTS}
     if places["train"] is None:
@@ -72,12 +80,26 @@ def read_folder(root: Path, name: str = "coco", say: Say = silent) -> Splits:
         for part, place in places.items()
     )
     assert train is not None
-    if test is None and validation is None:
+    unjudged = _unjudged(root, train, say)
+    if test is None and validation is None and unjudged is None:
         raise damaged(root, "there are annotations for training, but none for validation or for testing")
     for each in (validation, test):
         if each is not None and each.classes != train.classes:
             raise damaged(root, f"the classes of {each.name} are not those of {train.name}")
-    return Splits(train, validation if test else None, test or validation)
+    return Splits(train, validation if test else None, test or validation, unjudged)
+
+
+def _unjudged(root: Path, train: Scenes, say: Say) -> Scenes | None:
+    """COCO's own test; a folder without any pictures is none."""
+    places = ((root / "annotations" / f"{stem}.json", root / folder) for stem, folder in _UNJUDGED)
+    there = (place for place in places if place[0].is_file() and place[1].is_dir())
+    found = next((place for place in there if any(place[1].iterdir())), None)
+    if found is None:
+        return None
+    scenes = read(*found, name=found[0].stem.removeprefix("image_info_"), say=say, objects=False)
+    if (scenes.classes, scenes.category_ids) != (train.classes, train.category_ids):
+        raise damaged(found[0], f"the categories, or their ids, are not those of {train.name}")
+    return scenes
 
 
 def _divided(root: Path, name: str, say: Say) -> Splits:
@@ -96,16 +118,18 @@ def _divided(root: Path, name: str, say: Say) -> Splits:
     return Splits(scenes.part(first), None, scenes.part(second))
 
 
-def read(file: Path, pictures: Path, name: str = "coco", say: Say = silent) -> Scenes:
-    """The pictures of one json, by their numbers. Raises `FileError`: AS532."""
-    table = _table(file)
+def read(
+    file: Path, pictures: Path, name: str = "coco", say: Say = silent, *, objects: bool = True
+) -> Scenes:
+    """The pictures of one json, by their numbers; without `objects`, it needs none. Raises `FileError`: AS532."""
+    table = _table(file, _TABLES if objects else ("images", "categories"))
     say(f"{file} is read")
     problems = Problems()
     reader = _Reader(file, pictures, problems)
     labels, names = reader.categories(table["categories"])
     images = reader.images(table["images"])
     problems.settle()
-    rows = reader.annotations(table["annotations"], images, labels)
+    rows = reader.annotations(table["annotations"], images, labels) if objects else {}
     problems.settle()
     gathering = Gathering(name, str(pictures), names, tuple(labels))
     for count, (image_id, (inside, size)) in enumerate(sorted(images.items()), 1):
@@ -116,7 +140,7 @@ def read(file: Path, pictures: Path, name: str = "coco", say: Say = silent) -> S
     return gathering.scenes()
 
 
-def _table(file: Path) -> dict[str, list[Any]]:
+def _table(file: Path, keys: tuple[str, ...] = _TABLES) -> dict[str, list[Any]]:
     try:
         table = json.loads(content(file, MOST_BYTES), object_hook=_slim)
     except json.JSONDecodeError as error:
@@ -126,7 +150,6 @@ def _table(file: Path) -> dict[str, list[Any]]:
         raise AssertionError from error
     except (ValueError, RecursionError) as error:
         raise damaged(file, f"this is not json: {str(error)[:200]}") from error
-    keys = ("images", "annotations", "categories")
     if not isinstance(table, dict) or not all(isinstance(table.get(key), list) for key in keys):
         hint = "results are no annotations, and neither are captions"
         raise damaged(file, f"these are no annotations: {', '.join(keys)} are lists in a table", hint=hint)

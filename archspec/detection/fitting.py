@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from archspec.detection import voc
+from archspec.detection import shapes, voc
 from archspec.errors import Problem
 from archspec.recipes.fields import TRAIN_ERROR
 
@@ -29,6 +29,14 @@ _TESTED = "a test is of whole pictures"
 def usual_recipe(name: str) -> str:
     """The recipe that is made for a set of this name; any other name is a folder of one's own."""
     return USUAL.get(name, _FOLDER)
+
+
+def usual_set(detector: LoadedDetector) -> str | None:
+    """The set that shows a detector's classes; None where no set that has a name does."""
+    labels = detector.detector.labels
+    if labels == voc.CLASSES:
+        return "07+12"
+    return "shapes" if labels == shapes.CLASSES[:3] else None
 
 
 def fits(recipe: LoadedRecipe, detector: LoadedDetector) -> None:
@@ -91,8 +99,10 @@ def _training(recipe: Recipe, detector: LoadedDetector) -> Iterator[Problem]:
     if train.label_smoothing:
         hint = "what is learnt of a region is a matter of the detector's parts"
         yield _wrong("smoothed labels", "train", "label_smoothing", hint=hint)
-    if train.precise_bn and kind != "trained":
+    if train.precise_bn and (kind != "trained" or detector.detector.frozen):
         hint = f'detector.batch_norm is "{kind}", so its statistics stay as they are'
+        if kind == "trained":
+            hint = "those of frozen stages stay as they are"
         yield _wrong("statistics averaged anew", "train", "precise_bn", hint=hint)
 
 

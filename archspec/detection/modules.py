@@ -116,7 +116,9 @@ class RegionDetector(GeneralizedRCNN):  # type: ignore[misc]
     ) -> None:
         super().__init__(**parts)
         self.labels = ("background", *labels)
-        self._fixed = tuple(fixed)  # a tuple registers nothing: they are the network's own modules
+        # by name: a run with BN over all ranks puts other modules into their places
+        held = set(fixed)
+        self._fixed = tuple(name for name, module in self.named_modules() if module in held)
         self.train()
 
     @property
@@ -137,8 +139,8 @@ class RegionDetector(GeneralizedRCNN):  # type: ignore[misc]
     def train(self, mode: bool = True) -> Self:
         """As any module's, but statistics that are fixed stay so in training."""
         super().train(mode)
-        for norm in self._fixed:
-            norm.eval()
+        for name in self._fixed:
+            self.get_submodule(name).eval()
         return self
 
 

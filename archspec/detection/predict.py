@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from archspec.data.telling import silent
 from archspec.deploy.pictures import STDIN, read_picture
+from archspec.detection.flat import refuse_flat
 from archspec.errors import FileError, file_error
 from archspec.preprocessing import colored, upright
 
@@ -82,13 +83,8 @@ def _read(detector: RegionDetector, file: str) -> Image:
         picture = colored(upright(picture), "RGB")
     except (OSError, ValueError) as error:
         raise file_error(shown, "AS521", f"a picture that cannot be used: {str(error)[:200]}") from error
-    short, long = sorted(picture.size)
-    # what torchvision's transform makes of it
-    least, most = detector.transform.min_size[-1], detector.transform.max_size
-    if int(short * min(least / short, most / long)) < 1:
-        size = f"{picture.width}x{picture.height} pixels"
-        message = f"{size}: where the longer side is shrunk to {most}, nothing is left of the other"
-        raise file_error(shown, "AS521", message)
+    transform = detector.transform
+    refuse_flat(shown, (picture.height, picture.width), transform.min_size[-1], transform.max_size)
     return picture
 
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor
 from torchvision.models.detection.transform import GeneralizedRCNNTransform, resize_boxes
 
+from archspec.detection.flat import refuse_flat
 from archspec.detection.modules import described
 
 if TYPE_CHECKING:
@@ -96,14 +97,25 @@ def nearest(boxes: Tensor, size: Size, sizes: Sequence[Size], across: int) -> Te
     return ranks < 2
 
 
+def bounds(detector: RegionDetector, sides: Sequence[int]) -> list[tuple[int, int]]:
+    """The shorter side and the most of the longer one, of each image at which a test looks."""
+    own = detector.transform
+    return [(own.min_size[-1], own.max_size), *((side, _longest(own, side)) for side in sides)]
+
+
 def _level(detector: RegionDetector, transform: GeneralizedRCNNTransform, image: Tensor) -> Level:
+    refuse_flat("the picture", image.shape[-2:], transform.min_size[-1], transform.max_size)
     images, _ = transform([image])
     return Level(images, {"0": detector.backbone(images.tensors)})
 
 
 def _at(own: GeneralizedRCNNTransform, side: int) -> GeneralizedRCNNTransform:
     """A transform to another shorter side; the bound of the longer one grows and shrinks with it."""
-    longest = round(own.max_size * side / own.min_size[-1])
     return GeneralizedRCNNTransform(
-        side, longest, own.image_mean, own.image_std, size_divisible=own.size_divisible
+        side, _longest(own, side), own.image_mean, own.image_std, size_divisible=own.size_divisible
     ).eval()
+
+
+def _longest(own: GeneralizedRCNNTransform, side: int) -> int:
+    longest: int = round(own.max_size * side / own.min_size[-1])
+    return longest

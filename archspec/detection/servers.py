@@ -71,12 +71,35 @@ def coco_results(scenes: Scenes, found: Sequence[Detected]) -> list[dict[str, An
     ]
 
 
-def write(folder: Path, scenes: Scenes, found: Sequence[Detected]) -> list[Path]:
-    """Writes what a set's own server takes: VOC's, whose pictures have names, or COCO's `results.json`."""
-    if any(isinstance(each, str) for each in scenes.image_ids):
-        _, (_, split) = COMBINATIONS.get(scenes.name, ((), (0, "test")))
-        return write_voc(folder, scenes, found, split)
+def write(folder: Path, scenes: Scenes, found: Sequence[Detected], *, split: str | None = None) -> list[Path]:
+    """Writes what a set's own server takes: VOC's, whose pictures have names, or COCO's `results.json`.
+
+    VOC's files are named after `split`, else after the one that the set is tested on.
+    """
+    if _of_voc(scenes):
+        return write_voc(folder, scenes, found, split or _tested(scenes)[1])
     return [write_coco(folder / "results.json", scenes, found)]
+
+
+def destination(scenes: Scenes) -> str:
+    """Where the files of pictures without published objects go, in words."""
+    if not _of_voc(scenes):
+        named = "zipped, as detections_test-dev2017_NAME_results.json (or whichever test it is)"
+        return f"results.json goes, {named}, to COCO's server: https://cocodataset.org/#upload"
+    year, _ = _tested(scenes)
+    return (
+        f"the files go, in an archive's folder results/VOC{year}/Main, to VOC's server: "
+        "http://host.robots.ox.ac.uk:8080"
+    )
+
+
+def _of_voc(scenes: Scenes) -> bool:
+    return any(isinstance(each, str) for each in scenes.image_ids)
+
+
+def _tested(scenes: Scenes) -> tuple[int, str]:
+    """The year and the split that a set of VOC's is tested on."""
+    return COMBINATIONS.get(scenes.name, ((), (2012, "test")))[1]
 
 
 def write_voc(folder: Path, scenes: Scenes, found: Sequence[Detected], split: str = "test") -> list[Path]:

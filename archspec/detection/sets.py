@@ -62,8 +62,9 @@ def _named(splits: Splits, name: str) -> Splits:
     def named(part: Scenes | None) -> Scenes | None:
         return None if part is None else replace(part, name=name)
 
-    validation, test = named(splits.validation), named(splits.test)
-    return replace(splits, train=replace(splits.train, name=name), validation=validation, test=test)
+    validation, test, unjudged = map(named, (splits.validation, splits.test, splits.unjudged))
+    train = replace(splits.train, name=name)
+    return replace(splits, train=train, validation=validation, test=test, unjudged=unjudged)
 
 
 def _place(name: str, root: Path | None, has: Callable[[Path], bool], fetch: str) -> Path:

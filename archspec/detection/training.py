@@ -13,6 +13,7 @@ from archspec.detection.average_precision import Detected
 from archspec.detection.build import detector
 from archspec.detection.counts import counted
 from archspec.detection.feed import PLACE, Pictures
+from archspec.detection.flat import refuse_flat_ones
 from archspec.detection.keys import PREDICTOR
 from archspec.detection.metrics import judged
 from archspec.detection.modules import LOSSES
@@ -21,7 +22,7 @@ from archspec.errors import file_error
 from archspec.train.contenders import DATA, RECIPE
 from archspec.train.record import spec_record
 from archspec.train.scores import Untestable
-from archspec.train.task import Loss, Prepared, Tested
+from archspec.train.task import Loss, Prepared, Task, Tested
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +47,7 @@ _MOST_NAMED = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Detection:
+class Detection(Task):
     """A detector by a recipe on pictures with objects. `place` is where the data were found, for the card."""
 
     loaded: LoadedDetector
@@ -69,16 +70,6 @@ class Detection:
         """The hash of all that the detector computes and learns from."""
         return self.loaded.digest
 
-    @property
-    def data(self) -> str:
-        """The set's name."""
-        return self.splits.train.name
-
-    @property
-    def start(self) -> Mapping[str, str] | None:
-        """The file that training starts from."""
-        return None if self.weights is None else self.weights.origin
-
     def record(self, means: Mapping[str, float]) -> Mapping[str, Any]:
         """The four losses."""
         return {"losses": dict(means)}
@@ -90,6 +81,10 @@ class Detection:
         train = splits.train.to_learn()
         if not len(train):
             raise file_error(train.name, "AS531", "there are no pictures with objects to train on")
+        image = self.loaded.detector.image
+        for part in (train, splits.validation, splits.test):
+            if part is not None:  # now, and not in the middle of an epoch or when all is done
+                refuse_flat_ones(part, [(min(image.shorter), image.longest)])
         flip = self.recipe.recipe.augment.flip
         feed = Pictures(train, plan, flip=flip, device=placement.device, workers=placement.workers)
         validation = None

@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 import os
 import re
+import warnings
 from typing import TYPE_CHECKING
 
-from archspec.data.reading import content, damaged, unreadable
+from archspec.data.reading import content, damaged, opened, unreadable
 from archspec.data.telling import silent
-from archspec.deploy.pictures import SUFFIXES
+from archspec.deploy.pictures import FORMATS, SUFFIXES
 from archspec.detection.annotations import Splits, together
 from archspec.detection.gathering import Gathering, finite, sensible
 from archspec.detection.markup import Broken, Element, parsed
@@ -70,13 +71,16 @@ def _folder(root: Path, year: int) -> Path | None:
 def read_combination(root: Path, combination: str = "07+12", say: Say = silent) -> Splits:
     """Training and test pictures. Those of VOC 2012's test have no published boxes: there it is None.
 
+    They are `unjudged` where they were fetched and lie without boxes.
+
     Raises `FileError`: AS531 for a year or a split that is not there, AS532 for damaged ones.
     """
     training, (year, split) = COMBINATIONS[combination]
     train = [read(root, each, part, say=say) for each, part in training]
     unpublished = combination == "07++12"
     test = None if unpublished and not _annotated(root, year, split) else read(root, year, split, say=say)
-    return Splits(train[0] if len(train) == 1 else together(combination, train), None, test)
+    unjudged = read_unjudged(root, year, say=say) if year == 2012 else None
+    return Splits(train[0] if len(train) == 1 else together(combination, train), None, test, unjudged)
 
 
 def read(root: Path, year: int, split: str, classes: Sequence[str] = CLASSES, *, say: Say = silent) -> Scenes:
@@ -101,11 +105,57 @@ def read(root: Path, year: int, split: str, classes: Sequence[str] = CLASSES, *,
     return gathering.scenes()
 
 
+def read_unjudged(root: Path, year: int, split: str = "test", *, say: Say = silent) -> Scenes | None:
+    """The pictures of a split that has no annotations; their sizes are what their files' headers say.
+
+    None where there is no list of them, or not one of them. Raises `FileError`: AS532.
+    """
+    folder = _folder(root, year)
+    if folder is None or not _is_listed(folder, split) or _annotated(root, year, split):
+        return None
+    gathering = Gathering(f"VOC{year} {split}", str(folder), CLASSES, range(1, len(CLASSES) + 1))
+    names, pictures = _names(folder, split), _listed(folder / "JPEGImages")
+    if pictures.keys().isdisjoint(names):
+        return None
+    for count, name in enumerate(names, 1):
+        file = folder / "JPEGImages" / pictures.get(name, f"{name}.jpg")
+        message, size = _measured(file)
+        if message:
+            gathering.problems.add(file, message)
+        else:
+            gathering.add(f"JPEGImages/{file.name}", name, size)
+        say(f"reading {gathering.name}: {count:,} of {len(names):,} pictures")
+    return gathering.scenes()
+
+
+def _measured(file: Path) -> tuple[str, tuple[int, int]]:
+    """What is wrong with a picture, or nothing; its (H, W) as it lies, of which nothing is decoded."""
+    from PIL import Image
+
+    size = 0, 0
+    try:
+        with warnings.catch_warnings(), opened(file) as stream:
+            warnings.simplefilter("ignore")  # PIL's remarks about odd files
+            with Image.open(stream, formats=FORMATS) as picture:
+                size = picture.height, picture.width
+    except FileNotFoundError:
+        return "the picture is not there, and the list of its split names it", size
+    except FileError as error:
+        return error.diagnostics[0].message, size
+    except Exception as error:  # noqa: BLE001 - readers of broken files fail in every way there is
+        return f"not a picture, or a damaged one: {str(error)[:200]}", size
+    return "" if sensible(size) else f"{size[1]}x{size[0]} pixels are not what a picture can have", size
+
+
 def _annotated(root: Path, year: int, split: str) -> bool:
     folder = _folder(root, year)
-    if folder is None or not (folder / "ImageSets" / "Main" / f"{split}.txt").is_file():
+    if folder is None or not _is_listed(folder, split):
         return False
     return all((folder / "Annotations" / f"{name}.xml").is_file() for name in _names(folder, split)[:1])
+
+
+def _is_listed(folder: Path, split: str) -> bool:
+    return (folder / "ImageSets" / "Main" / f"{split}.txt").is_file()
 
 
 def _names(folder: Path, split: str) -> list[str]:

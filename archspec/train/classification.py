@@ -16,7 +16,7 @@ from archspec.train.contenders import Asked, Look, check, common_view, contender
 from archspec.train.evaluate import evaluate
 from archspec.train.record import data_record, spec_record, weights_stamp
 from archspec.train.scores import Tally, Untestable
-from archspec.train.task import TRAIN_ERROR, Loss, Prepared, Tested
+from archspec.train.task import TRAIN_ERROR, Loss, Prepared, Task, Tested
 from archspec.weights.match import matched
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ _AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Classification:
+class Classification(Task):
     """A spec by a recipe on images with classes. `place` is where the data were found, for the card."""
 
     architecture: Architecture
@@ -61,16 +61,6 @@ class Classification:
     def digest(self) -> str:
         """The hash of the network's function."""
         return self.architecture.hash
-
-    @property
-    def data(self) -> str:
-        """The set's name."""
-        return self.splits.train.name
-
-    @property
-    def start(self) -> Mapping[str, str] | None:
-        """The file that training starts from."""
-        return None if self.weights is None else self.weights.origin
 
     def record(self, means: Mapping[str, float]) -> Mapping[str, Any]:
         """The training error."""

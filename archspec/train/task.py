@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from archspec.data.prepare import Placement
     from archspec.recipes.load import LoadedRecipe
     from archspec.train.topology import Topology
+    from archspec.weights.files import Weights
 
     Forward = Callable[..., Any]
 
@@ -63,11 +64,19 @@ class Tally(Protocol):
 
 
 class Task(Protocol):
-    """A network by a recipe on a set."""
+    """A network by a recipe on a set. Tasks are its subclasses."""
 
-    @property
-    def recipe(self) -> LoadedRecipe:
-        """The recipe."""
+    recipe: LoadedRecipe
+    splits: Any
+    """Their `train` part has the set's name."""
+    place: str
+    """Where the data were found, for the card."""
+    weights: Weights | None
+    """What training starts from."""
+    measure: ClassVar[str]
+    """What `Tested.value` is, as a key: "accuracy"."""
+    told: ClassVar[tuple[str, ...]]
+    """What the sums of a `Loss` are of, in their order."""
 
     @property
     def name(self) -> str:
@@ -80,22 +89,13 @@ class Task(Protocol):
     @property
     def data(self) -> str:
         """The set's name."""
-
-    @property
-    def place(self) -> str:
-        """Where the data were found."""
+        name: str = self.splits.train.name
+        return name
 
     @property
     def start(self) -> Mapping[str, str] | None:
         """The file of the weights that training starts from, and its SHA-256; None where they are drawn."""
-
-    @property
-    def measure(self) -> str:
-        """What `Tested.value` is, as a key: "accuracy"."""
-
-    @property
-    def told(self) -> tuple[str, ...]:
-        """What the sums of a `Loss` are of, in their order."""
+        return None if self.weights is None else self.weights.origin
 
     def record(self, means: Mapping[str, float]) -> Mapping[str, Any]:
         """What the metrics say of the means of `told`."""

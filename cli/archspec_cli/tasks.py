@@ -78,9 +78,13 @@ class Wanted:
 
     def _usual(self) -> str:
         if self.detects:
-            from archspec.detection.fitting import usual_recipe
+            from archspec.detection.fitting import usual_recipe, usual_set
+            from archspec.detection.load import load_detector
 
-            return usual_recipe(self.data or "shapes")
+            data = self.data or usual_set(load_detector(*self.network))
+            if data is None:
+                fail("no data set is named, and none has this detector's classes", "--data NAME, or a folder")
+            return usual_recipe(data)
         name = USUAL.get(self.data or "digits", self.data or "digits")
         if name not in recipe_names():
             fail(f"no recipe is made for {name}", f"--recipe takes a file, or {', '.join(recipe_names())}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archspec.detection.fitting import fits, usual_recipe
+from archspec.detection.fitting import fits, usual_recipe, usual_set
 from archspec.detection.load import LoadedDetector, load_detector
 from archspec.detection.sets import NAMES
 from archspec.errors import SpecError
@@ -126,3 +126,18 @@ def test_fitting_starts_no_torch() -> None:
     )
     environment = {key: value for key, value in os.environ.items() if not key.startswith("ARCHSPEC")}
     assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "found"),
+    [
+        ("faster-rcnn-resnet101", (), "07+12"),
+        ("faster-rcnn-resnet18-shapes", (), "shapes"),
+        ("faster-rcnn-resnet18-shapes", ("detector.classes=3",), None),
+        ("faster-rcnn-resnet101", ('detector.classes=["cat", "dog"]',), None),
+    ],
+)
+def test_a_detector_is_trained_on_the_set_that_shows_its_classes(
+    name: str, settings: tuple[str, ...], found: str | None
+) -> None:
+    assert usual_set(load_detector(name, settings)) == found

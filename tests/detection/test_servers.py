@@ -15,7 +15,7 @@ from pycocotools.cocoeval import COCOeval
 
 from archspec.detection.average_precision import Detected, average_precision
 from archspec.detection.coco_map import NAMES, coco_map
-from archspec.detection.servers import coco_results, voc_files, write, write_coco, write_voc
+from archspec.detection.servers import coco_results, destination, voc_files, write, write_coco, write_voc
 from archspec.errors import FileError
 from tests.detection.making import case, detected, scenes
 from tests.detection.test_average_precision_coco import as_json, plain
@@ -198,3 +198,27 @@ def test_what_is_no_number_is_not_written(made: Any) -> None:
         made(named(scenes([])), [bad])
     with pytest.raises(ValueError, match="detections of 2 pictures"):
         made(named(scenes([])), [detected(), detected()])
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "wanted", "place"),
+    [
+        ("07++12", "test", "test", "results/VOC2012/Main"),
+        ("voc2012", "test", "test", "results/VOC2012/Main"),
+        ("voc2012", None, "val", "results/VOC2012/Main"),
+        ("07+12", None, "test", "results/VOC2007/Main"),
+    ],
+)
+def test_files_are_named_after_the_split_that_is_said(
+    tmp_path: Path, name: str, split: str | None, wanted: str, place: str
+) -> None:
+    whole = replace(named(scenes([])), name=name)
+    files = write(tmp_path, whole, [detected()], split=split)
+    assert [each.name for each in files] == [f"comp4_det_{wanted}_{each}.txt" for each in "ab"]
+    assert place in destination(whole)
+
+
+def test_cocos_results_go_to_cocos_server(tmp_path: Path) -> None:
+    whole = replace(scenes([]), name="coco")
+    assert [each.name for each in write(tmp_path, whole, [detected()], split="test")] == ["results.json"]
+    assert "detections_test-dev2017_NAME_results.json" in destination(whole)

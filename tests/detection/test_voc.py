@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from archspec.detection.gathering import MOST_PROBLEMS
 from archspec.detection.markup import MOST_DEEP, MOST_ELEMENTS, Broken, parsed
-from archspec.detection.voc import CLASSES, has, read, read_combination
+from archspec.detection.voc import CLASSES, has, read, read_combination, read_unjudged
 from archspec.errors import FileError, concise
 from tests.detection.making import DOG, picture, voc, voc_xml
 
@@ -249,6 +249,49 @@ def test_combinations_join_years(tmp_path: Path) -> None:
     chosen = more.train.part(np.array([3, 0]))
     assert [each.image_id for each in chosen] == ["2008_000002", "000005"]
     assert chosen[0].decoded().size == (100, 80)
+
+
+def test_pictures_without_published_objects_have_the_sizes_of_their_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = {"2008_000001": None, "2008_000006": None}
+    folder = voc(tmp_path, 2012, {each: named("2008_000002") for each in ("train", "val", "trainval")})
+    voc(tmp_path, 2007, {"trainval": named("000005"), "test": named("000001")})
+    assert read_combination(tmp_path, "07++12").unjudged is None, "its list is not there"
+    voc(tmp_path, 2012, {"test": both})
+    picture(folder / "JPEGImages" / "2008_000006.jpg", 31, 17)
+    with monkeypatch.context() as patch:
+        patch.setattr("PIL.ImageFile.ImageFile.load", None)  # only headers are read
+        for name in ("07++12", "voc2012"):
+            unjudged = read_combination(tmp_path, name).unjudged
+            assert unjudged is not None
+            assert unjudged.image_ids == tuple(both)
+            assert unjudged.sizes.tolist() == [[80, 100], [17, 31]]
+            assert (len(unjudged.objects), unjudged.classes) == (0, CLASSES)
+    assert [each.decoded().size for each in unjudged] == [(100, 80), (31, 17)]
+    assert read_combination(tmp_path, "07+12").unjudged is None
+    for name in both:
+        (folder / "Annotations" / f"{name}.xml").write_text(voc_xml())
+    published = read_combination(tmp_path, "07++12")
+    assert (published.test is not None, published.unjudged) == (True, None)
+
+
+def test_broken_pictures_without_published_objects_are_named_at_once(tmp_path: Path) -> None:
+    folder = voc(tmp_path, 2012, {"test": dict.fromkeys("12345")}) / "JPEGImages"
+    (folder / "1.jpg").unlink()
+    (folder / "2.jpg").write_bytes(b"no picture")
+    (folder / "3.jpg").unlink()
+    os.mkfifo(folder / "3.jpg")
+    (folder / "4.jpg").write_bytes(b"P6 60000 60000 255\n")
+    said = refused(lambda: read_unjudged(tmp_path, 2012))
+    assert [each.split(": AS532 ")[0] for each in said] == ["1.jpg", "2.jpg", "3.jpg", "4.jpg"]
+    for each, what in zip(
+        said, ("is not there", "not a picture", "not a regular file", "60000x60000 pixels"), strict=True
+    ):
+        assert what in each or "decompression bomb" in each
+    for file in folder.iterdir():
+        file.unlink()
+    assert read_unjudged(tmp_path, 2012) is None, "only the lists were unpacked"
 
 
 def test_a_picture_lies_as_its_boxes_say(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 import archspec
 from archspec.audit.table import load_table
+from archspec.detection.load import load_detector
 from archspec.recipes.load import load_recipe
 from archspec.spec import models
 from archspec.studies.load import load_study
@@ -139,6 +140,8 @@ def test_whole_specs_and_tables_of_a_page_load(name: str, folder: Path) -> None:
             assert load_table(str(path)).table.networks
         elif "[[runs]]" in block.text:
             assert load_study(path).study.runs
+        elif "[detector]" in block.text:
+            assert load_detector(path).parts.stride
         elif block.wrong:
             with pytest.raises(archspec.SpecError) as caught:
                 load(path)

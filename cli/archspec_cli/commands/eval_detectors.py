@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from archspec.errors import file_error
 from archspec_cli.output import emit_json, fail, progress, say, table, tell
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from archspec.detection.coco_map import ClassMap
     from archspec.detection.load import LoadedDetector
     from archspec.detection.metrics import Judged
+    from archspec.detection.modules import RegionDetector
     from archspec.detection.paper import Number
     from archspec.detection.rows import Row
     from archspec.weights.files import Weights
@@ -34,13 +35,22 @@ class Asked:
 
     data: str | None
     root: Path | None
-    split: Split
+    split: Split | Literal["unjudged"]
     refine: bool
     sizes: tuple[int, ...]
     across: int
     device: str
     write: Path | None
     as_json: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """The pictures that are looked at, and where they are; whether their objects are published."""
+
+    scenes: Scenes
+    place: str
+    published: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +74,71 @@ def run(checkpoints: Sequence[Path], asked: Asked) -> None:
         improvements = Improvements(refine=asked.refine, sides=asked.sizes, across=asked.across)
     except ValueError as error:
         fail(str(error))
-    scenes, where = _scenes(entered[0], asked)
+    if asked.write is not None and asked.write.exists() and not asked.write.is_dir():
+        fail(f"{asked.write} is there and no folder", "--write takes a folder, for files of several classes")
+    tested = _tested(entered[0], asked)
     for loaded, weights in entered:
-        _check(loaded, weights, scenes)
+        _check(loaded, weights, tested.scenes)
     detectors = [restored(*each).to(place) for each in entered]
-    scored = [_scored(each, scenes) for each in rows(detectors, improvements)]
-    if asked.write is not None:
-        from archspec.detection.servers import write
-
-        say(f"written: {', '.join(map(str, write(asked.write, scenes, scored[-1].found)))}")
-    if asked.as_json:
-        emit_json(_record(entered, asked, scenes, where, scored, str(place)))
+    _refuse_flat(detectors, asked, tested.scenes)
+    wanted = rows(detectors, improvements)
+    record = _record(entered, asked, tested, str(place))
+    if tested.published:
+        _judge(entered[0][0], asked, tested.scenes, wanted, record)
     else:
-        tell(_human(entered[0][0], asked, scenes, scored))
+        # there is nothing to judge the other rows by
+        _only_write(entered[0][0], asked, tested.scenes, wanted[-1], record)
 
 
-def _scenes(first: tuple[LoadedDetector, Weights], asked: Asked) -> tuple[Scenes, str]:
-    """The pictures that are tested on, and where they are."""
+def _judge(
+    first: LoadedDetector, asked: Asked, scenes: Scenes, wanted: Sequence[Row], record: dict[str, Any]
+) -> None:
+    scored = [_scored(row, scenes) for row in wanted]
+    written = _written(asked, scenes, scored[-1].found)
+    if asked.as_json:
+        number = _number(scenes.name, asked)
+        rows = [{**_of_row(each.row), **each.judged.as_json()} for each in scored]
+        paper = None if number is None else [each.as_json() for each in _beside(number, scenes, scored)]
+        value = scored[-1].judged.value
+        emit_json({**record, "map": value, "rows": rows, "paper": paper, "written": written})
+    else:
+        tell(_human(first, asked, scenes, scored))
+
+
+def _only_write(
+    first: LoadedDetector, asked: Asked, scenes: Scenes, row: Row, record: dict[str, Any]
+) -> None:
+    """For pictures that only their set's server can judge."""
+    from archspec.detection.metrics import words
+    from archspec.detection.servers import destination
+
+    found = _found(row, scenes)
+    written = _written(asked, scenes, found, split="test")
+    if asked.as_json:
+        rows = [{**_of_row(row), "measure": words(scenes.name), "map": None}]
+        emit_json({**record, "map": None, "rows": rows, "paper": None, "written": written})
+        return
+    boxes = sum(map(len, found))
+    tell(
+        f"{first.name} on {scenes.name}, test: {len(scenes):,} pictures, whose objects are not published: "
+        f"nothing was judged\n\n{boxes:,} boxes ({row.name}) are in {asked.write}\n{destination(scenes)}"
+    )
+
+
+def _written(
+    asked: Asked, scenes: Scenes, found: Sequence[Detected], split: str | None = None
+) -> list[str] | None:
+    """The files for the set's server, where they are asked for."""
+    if asked.write is None:
+        return None
+    from archspec.detection.servers import write
+
+    files = [*map(str, write(asked.write, scenes, found, split=split))]
+    say(f"written: {', '.join(files)}")
+    return files
+
+
+def _tested(first: tuple[LoadedDetector, Weights], asked: Asked) -> Tested:
     from archspec.data.sets import held_out
     from archspec.detection.sets import NAMES, find
     from archspec.train.contenders import DATA, carried
@@ -93,10 +151,18 @@ def _scenes(first: tuple[LoadedDetector, Weights], asked: Asked) -> tuple[Scenes
     if recipe is not None:
         splits = held_out(splits, recipe.recipe.data.split, recipe.recipe.data.which)
     scenes: Scenes | None = getattr(splits, asked.split)
+    published = asked.split != "unjudged"
+    if scenes is None and asked.split == "test":
+        scenes, published = splits.unjudged, False
     if scenes is None or not len(scenes):
         hint = "the objects of its test pictures are not published" if asked.split == "test" else ""
         raise file_error(name, "AS531", f"{name} has no pictures to take as {asked.split}", hint=hint)
-    return scenes, source.place
+    if not published and asked.write is None:
+        hint = "--write FOLDER finds boxes and makes the files that its server judges"
+        raise file_error(
+            name, "AS531", f"the objects of the test pictures of {name} are not published", hint=hint
+        )
+    return Tested(scenes, source.place, published)
 
 
 def _check(loaded: LoadedDetector, weights: Weights, scenes: Scenes) -> None:
@@ -105,29 +171,40 @@ def _check(loaded: LoadedDetector, weights: Weights, scenes: Scenes) -> None:
         raise file_error(weights.file, "AS522", message)
 
 
+def _refuse_flat(detectors: Sequence[RegionDetector], asked: Asked, scenes: Scenes) -> None:
+    """Before anything is computed, and with the names of their files."""
+    from archspec.detection.flat import refuse_flat_ones
+    from archspec.detection.pyramid import bounds
+
+    refuse_flat_ones(scenes, [both for each in detectors for both in bounds(each, asked.sizes)])
+
+
 def _scored(row: Row, scenes: Scenes) -> Scored:
+    from archspec.detection.metrics import judged
+
+    found = _found(row, scenes)
+    return Scored(row, found, judged(scenes, found))
+
+
+def _found(row: Row, scenes: Scenes) -> list[Detected]:
     import numpy as np
 
-    from archspec.detection.metrics import judged
     from archspec.detection.testing import detected
 
     pictures = progress(range(len(scenes)), row.name)
-    found = [
+    return [
         detected(row.detectors, np.asarray(scenes[place].decoded()), row.improvements) for place in pictures
     ]
-    return Scored(row, found, judged(scenes, found))
 
 
 def _record(
     entered: Sequence[tuple[LoadedDetector, Weights]],
     asked: Asked,
-    scenes: Scenes,
-    where: str,
-    scored: Sequence[Scored],
+    tested: Tested,
     device: str,
 ) -> dict[str, Any]:
-    number = _number(scenes.name, asked)
-    last = scored[-1].judged
+    """What was looked at, by what."""
+    scenes = tested.scenes
     return {
         "detectors": [
             {"file": weights.file, "sha256": weights.sha256, "name": loaded.name, "hash": loaded.digest}
@@ -135,24 +212,21 @@ def _record(
         ],
         "data": {
             "name": scenes.name,
-            "place": where,
+            "place": tested.place,
             "split": asked.split,
             "pictures": len(scenes),
             "classes": list(scenes.classes),
         },
         "device": device,
-        "map": last.value,
-        "rows": [
-            {
-                "row": each.row.name,
-                "sides": list(each.row.improvements.sides),
-                "refine": each.row.improvements.refine,
-                "detectors": len(each.row.detectors),
-                **each.judged.as_json(),
-            }
-            for each in scored
-        ],
-        "paper": None if number is None else [each.as_json() for each in _beside(number, scenes, scored)],
+    }
+
+
+def _of_row(row: Row) -> dict[str, Any]:
+    return {
+        "row": row.name,
+        "sides": list(row.improvements.sides),
+        "refine": row.improvements.refine,
+        "detectors": len(row.detectors),
     }
 
 
