@@ -10,6 +10,8 @@ import archspec
 from archspec.spec.library import networks
 
 if TYPE_CHECKING:
+    import pytest
+
     from archspec.architecture import Architecture
 
 ROOT = Path(__file__).parent.parent
@@ -20,3 +22,8 @@ SPECS = [path.relative_to(ROOT).as_posix() for path in networks(ROOT / "specs")]
 def architecture(spec: str) -> Architecture:
     """A shipped spec, loaded once a process."""
     return archspec.load(ROOT / spec)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Pages first: each takes up to a minute, and at the end one worker would wait for another's."""
+    items.sort(key=lambda item: "tests/docs/" not in item.nodeid)

@@ -131,7 +131,7 @@ class RegionDetector(GeneralizedRCNN):  # type: ignore[misc]
     ) -> dict[str, Tensor] | list[dict[str, Tensor]]:
         """As torchvision's. Of no images the losses are 0, and so are all gradients: a rank may have none in a step."""
         if self.training and not images:
-            nothing: Tensor = sum((each.sum() * 0 for each in self.parameters()), torch.zeros(()))
+            nothing = torch.stack([each.sum() * 0 for each in self.parameters()]).sum()
             return dict.fromkeys(LOSSES, nothing)
         found: dict[str, Tensor] | list[dict[str, Tensor]] = super().forward(images, targets)
         return found

@@ -92,6 +92,7 @@ class Wanted:
 
     def task(self) -> Task:
         """The task, its data read. Raises `FileError`, `SpecError`."""
+        _ = self.recipe  # what is wrong with it is said before anything is read
         return self._detection() if self.detects else self._classification()
 
     def images(self) -> int:

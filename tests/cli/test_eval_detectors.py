@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     Cli = Callable[..., Result]
 
 __all__ = ["cli"]  # the fixture
-FEW = ("detector.detections.score=0.0", "detector.detections.most=8")
+FEW = ("detector.detections.score=0.0", "detector.detections.most=200")
 LARGE = {name: voc_xml([(name, 0, (1, 1, 100, 80))]) for name in ("dog", "cat", "person")}
 """Pictures by their objects, which fill them: what is found anywhere in them overlaps."""
 
@@ -49,7 +49,7 @@ def weights(folder: Path, name: str, classes: Sequence[str], **said: str) -> Non
 def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three detectors with random weights, of VOC's classes and of COCO's; VOC's and COCO's folders."""
     torch.set_num_threads(1)
-    torch.manual_seed(0)
+    torch.manual_seed(2)  # finds some of the objects
     folder = tmp_path_factory.mktemp("material")
     weights(folder, "a", CLASSES, **{DATA: "voc2007"})
     weights(folder, "b", CLASSES)
@@ -110,7 +110,7 @@ def test_json_has_what_the_library_finds(typed: Cli) -> None:
     module = restored(*opened(Path("a.safetensors")))
     found = [detected([module], np.asarray(each.decoded())) for each in scenes]
     wanted = judged(scenes, found)
-    assert wanted.value is not None
+    assert wanted.value
     assert said["map"] == wanted.value
     (row,) = said["rows"]
     assert {**row, **wanted.as_json()} == row

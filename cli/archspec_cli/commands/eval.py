@@ -27,7 +27,7 @@ WORST = 10
 MOST_SIDES = 16
 MAX_SIDE = 16_384
 
-Split = Literal["test", "validation", "train"]
+Split = Literal["test", "validation", "train", "unjudged"]
 
 
 def run(
@@ -88,7 +88,7 @@ def run(
             field.Look(crops, (crop, crop) if crop else None, sides, flip), entered
         )
         splits = source.read()
-        part = _part(getattr(field.parted(splits, entered[0]), split), split, source)
+        part = _part(getattr(field.parted(splits, entered[0]), split, None), split, source)
         for each in entered:
             field.check(each, part, view, full=full)
         scores = evaluate(

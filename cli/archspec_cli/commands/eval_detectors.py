@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from archspec.errors import file_error
 from archspec_cli.output import emit_json, fail, progress, say, table, tell
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from archspec_cli.commands.eval import Split
 
 MOST_CLASSES = 30
-_COLUMNS = {"07+12": 0, "voc2007": 0, "07++12": 1, "voc2012": 1}
+_COLUMNS = {"07+12": 0, "voc2007": 0, "07++12": 1}
 """Of Table 7: which test pictures a set has."""
 
 
@@ -35,7 +35,7 @@ class Asked:
 
     data: str | None
     root: Path | None
-    split: Split | Literal["unjudged"]
+    split: Split
     refine: bool
     sizes: tuple[int, ...]
     across: int
@@ -272,7 +272,9 @@ def _of_classes(scored: Scored) -> str:
 
 
 def _number(name: str, asked: Asked) -> Number | None:
-    """The paper's table of a set."""
+    """The paper's table of a set's test pictures."""
+    if asked.split != "test":
+        return None
     if name in _COLUMNS:
         return "7"
     if name != "coco":

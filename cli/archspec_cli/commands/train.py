@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from archspec.runs.exits import DIVERGED, STOPPED
+from archspec.runs.exits import DIVERGED, STOPPED, one_voice
 from archspec_cli.output import emit_json, fail, say, settings, tell
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ def without_nproc(arguments: Sequence[str]) -> list[str]:
 
 
 def run(wanted: Wanted, asked: Asked) -> None:
-    task = wanted.task()
+    with one_voice():
+        task = wanted.task()
     from archspec.train.evaluate import device_named
     from archspec.train.loop import Diverged, Terms
     from archspec.train.memory import OutOfMemoryError, TooLarge

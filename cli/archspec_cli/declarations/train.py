@@ -20,6 +20,15 @@ class Crops(StrEnum):
     FULL = "full"
 
 
+class Part(StrEnum):
+    """Which part of a data set is tested on."""
+
+    TEST = "test"
+    VALIDATION = "validation"
+    TRAIN = "train"
+    UNJUDGED = "unjudged"
+
+
 class Parallel(StrEnum):
     """How several processes share a network."""
 
@@ -177,7 +186,9 @@ def evaluate(
     ] = None,
     data: options.Data = None,
     root: options.Root = None,
-    split: Annotated[options.Split, typer.Option(help="Which part of it.")] = options.Split.TEST,
+    split: Annotated[
+        Part, typer.Option(help="Which part of it; unjudged pictures are those that only a server can judge.")
+    ] = Part.TEST,
     recipe: Annotated[
         str | None,
         typer.Option(
