@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Bytes = NDArray[np.uint8]
 
 Id = int | str
+_LEAST = 0.01
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -174,10 +175,14 @@ class Scenes:
         )
 
     def to_learn(self, *, difficult: bool = False) -> Scenes:
-        """What a detector learns from: no crowds, difficult objects if asked for, no pictures without objects."""
+        """What a detector learns from: no crowds, difficult objects if asked for, no pictures without objects.
+
+        Nor boxes of less than a hundredth of a pixel: in float32, and resized, nothing is left of them.
+        """
         import numpy as np
 
         kept = ~self.objects.crowd if difficult else ~(self.objects.crowd | self.objects.difficult)
+        kept &= (self.objects.boxes[:, 2:] - self.objects.boxes[:, :2] >= _LEAST).all(axis=1)
         before = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept, dtype=np.int64)])
         fewer = replace(self, objects=self.objects.part(kept), ends=before[self.ends])
         return fewer.part(np.flatnonzero(np.diff(fewer.ends)))

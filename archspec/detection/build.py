@@ -76,13 +76,12 @@ def detector(loaded: LoadedDetector, weights: Weights | None = None, *, init: bo
 
 
 def _proposals(loaded: LoadedDetector, *, init: bool) -> nn.Module:
-    from torchvision.models.detection.anchor_utils import AnchorGenerator
     from torchvision.models.detection.rpn import RegionProposalNetwork
 
-    from archspec.detection.modules import ProposalHead
+    from archspec.detection.modules import Anchors, ProposalHead
 
     told, anchors = loaded.detector.proposals, loaded.detector.anchors
-    generator = AnchorGenerator((anchors.sizes,), (anchors.ratios,))
+    generator = Anchors((anchors.sizes,), (anchors.ratios,))
     head = ProposalHead(loaded.parts.channels, told.width, len(anchors.sizes) * len(anchors.ratios))
     for layer in (head.conv, head.cls_logits, head.bbox_pred) if init else ():
         _drawn(layer, 0.01)

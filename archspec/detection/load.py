@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from archspec.detection.parts import Parts
     from archspec.spec.documents import Document
 
+BUDGET = Budget(activations=4_000_000_000)
+"""The most that a detector may have: for its largest picture, with all regions of it."""
 _BACKBONE = ("detector", "backbone")
 _OF_STAGE = 'a stage of the backbone is changed with set = ["stage.conv4_x.depth=6"]'
 
@@ -80,13 +82,18 @@ detector_folder, detector_names, find_detector = _SHELF.folder, _SHELF.names, _S
 
 
 def load_detector(
-    name: str | Path, settings: Sequence[str] = (), *, allow_outside: bool = False
+    name: str | Path,
+    settings: Sequence[str] = (),
+    *,
+    budget: Budget | None = None,
+    allow_outside: bool = False,
 ) -> LoadedDetector:
     """A detector by path, by shipped name, or from standard input (`-`). Raises `SpecError`.
 
-    `settings` are `KEY=VALUE`, for example `detector.proposals.keep_test=100`.
+    `settings` are `KEY=VALUE`, for example `detector.proposals.keep_test=100`. Without a `budget`, the network has its
+    usual one, and the whole has `BUDGET`.
     """
-    return resolve_detector(_SHELF.read(name), settings, allow_outside=allow_outside)
+    return resolve_detector(_SHELF.read(name), settings, budget=budget, allow_outside=allow_outside)
 
 
 def resolve_detector(
@@ -94,6 +101,7 @@ def resolve_detector(
     settings: Sequence[str] = (),
     *,
     network: Architecture | None = None,
+    budget: Budget | None = None,
     allow_outside: bool = False,
 ) -> LoadedDetector:
     """The detector that a document and all it extends declare. Raises `SpecError`.
@@ -106,31 +114,40 @@ def resolve_detector(
     file, found = validated(DetectorFile, sources, of_stage=_OF_STAGE)
     found += contradictions(file.detector, sources)
     try:
-        architecture = network or _backbone(file.detector, sources, root, allow_outside=allow_outside)
+        architecture = network or _backbone(
+            file.detector, sources, root, budget=budget, allow_outside=allow_outside
+        )
         parts = divided(architecture, file.detector.cut, file.detector.regions.size)
     except ProblemsFound as more:
         raise sources.error([*found, *more.problems]) from more
     loaded = LoadedDetector(file, architecture, parts, sources)
-    found += [*misfits(file.detector, parts), *_over_budget(loaded)]
+    found += [*misfits(file.detector, parts), *_over_budget(loaded, budget or BUDGET)]
     if found:
         raise sources.error(found)
     return loaded
 
 
-def _over_budget(loaded: LoadedDetector) -> list[Problem]:
-    """Layers of its own can make a network of any size too large."""
-    parameters, most = counted(loaded).parameters, Budget().params
-    if parameters <= most:
-        return []
-    message = f"{parameters:,} parameters, but the budget is {most:,}"
-    return [Problem("AS401", message, ("detector", "proposals", "width"))]
+def _over_budget(loaded: LoadedDetector, budget: Budget) -> list[Problem]:
+    """Layers of its own, large pictures and many regions can make a network of any size too large.
+
+    Each problem is placed at what weighs most.
+    """
+    image, own = loaded.detector.image, loaded.detector.proposals
+    counts = counted(loaded, (max(image.shorter), image.longest))
+    regions, total, shared = _regions(loaded.detector), Counts(), 0
+    for part in counts.parts:
+        total += replace(part.counts, activations=part.counts.activations * (regions[0] if part.each == "region" else 1))
+    places: dict[str, Loc] = {}
+    return [problem._replace(loc=places.get(problem.code, _BACKBONE), hint="") for problem in budget.problems(total)]
 
 
-def _backbone(detector: Detector, sources: Sources, root: Path, *, allow_outside: bool) -> Architecture:
+def _backbone(
+    detector: Detector, sources: Sources, root: Path, *, budget: Budget | None, allow_outside: bool
+) -> Architecture:
     """The network. Raises `ProblemsFound` for one that cannot be had."""
     path = _located(detector.backbone, sources, root, allow_outside=allow_outside)
     try:
-        return load(path, settings=detector.set, allow_outside=allow_outside)
+        return load(path, settings=detector.set, budget=budget, allow_outside=allow_outside)
     except SpecError as error:
         raise ProblemsFound([_placed(error, detector)]) from error
 

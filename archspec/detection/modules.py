@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, Self
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
+from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.roi_heads import RoIHeads, fastrcnn_loss
 from torchvision.ops import roi_align, roi_pool
@@ -14,9 +15,16 @@ from torchvision.ops import roi_align, roi_pool
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from torchvision.models.detection.image_list import ImageList
+
 
 LOSSES = ("loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg")
 """What a detector learns from, by torchvision's names: of the proposals, then of the regions."""
+
+
+def _wide(values: Tensor) -> Tensor:
+    """At least float32: autocast's half precision cannot tell one pixel from the next where pictures are large."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 class ProposalHead(nn.Module):
@@ -31,7 +39,21 @@ class ProposalHead(nn.Module):
     def forward(self, maps: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """`(N, C, H, W)` maps to `(N, A, H, W)` scores and `(N, 4 * A, H, W)` offsets."""
         hidden = [F.relu(self.conv(each)) for each in maps]
-        return [self.cls_logits(each) for each in hidden], [self.bbox_pred(each) for each in hidden]
+        scores, offsets = (
+            [_wide(part(each)) for each in hidden] for part in (self.cls_logits, self.bbox_pred)
+        )
+        return scores, offsets
+
+
+class Anchors(AnchorGenerator):  # type: ignore[misc]
+    """torchvision's, in the precision that boxes need whatever a map's is."""
+
+    def forward(self, image_list: ImageList, feature_maps: list[Tensor]) -> list[Tensor]:
+        """The shapes of maps `(N, C, H, W)` to the anchors of N images, `(H * W * A, 4)` each."""
+        # of a map's values none is read
+        shapes = [_wide(each.new_empty(())).expand(each.shape) for each in feature_maps]
+        anchors: list[Tensor] = super().forward(image_list, shapes)
+        return anchors
 
 
 class RegionPool(nn.Module):
@@ -48,7 +70,7 @@ class RegionPool(nn.Module):
         image_shapes: Sequence[tuple[int, int]],  # noqa: ARG002 - torchvision's parts give it
     ) -> Tensor:
         """`(N, C, H, W)` and N times `(R, 4)` to `(sum of R, C, size, size)`."""
-        (shared,) = maps.values()
+        (shared,) = map(_wide, maps.values())
         if self.kind == "pool":
             pooled: Tensor = roi_pool(shared, boxes, self.size, 1 / self.stride)
             return pooled
@@ -130,7 +152,9 @@ class RegionDetector(GeneralizedRCNN):  # type: ignore[misc]
         self, images: list[Tensor], targets: list[dict[str, Tensor]] | None = None
     ) -> dict[str, Tensor] | list[dict[str, Tensor]]:
         """As torchvision's. Of no images the losses are 0, and so are all gradients: a rank may have none in a step."""
-        if self.training and not images:
+        if not images and not self.training:
+            return []
+        if not images:
             nothing = torch.stack([each.sum() * 0 for each in self.parameters()]).sum()
             return dict.fromkeys(LOSSES, nothing)
         found: dict[str, Tensor] | list[dict[str, Tensor]] = super().forward(images, targets)

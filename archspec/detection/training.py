@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from pydantic import ValidationError
 
 from archspec import provenance
 from archspec.data.sets import held_out
@@ -16,6 +17,7 @@ from archspec.detection.feed import PLACE, Pictures
 from archspec.detection.flat import refuse_flat_ones
 from archspec.detection.keys import PREDICTOR
 from archspec.detection.metrics import judged
+from archspec.detection.models import Detector
 from archspec.detection.modules import LOSSES
 from archspec.detection.stored import fill, opened, recalled, restored, stamp
 from archspec.errors import file_error
@@ -85,6 +87,9 @@ class Detection(Task):
         for part in (train, splits.validation, splits.test):
             if part is not None:  # now, and not in the middle of an epoch or when all is done
                 refuse_flat_ones(part, [(min(image.shorter), image.longest)])
+        for part, what in ((splits.validation, "held out"), (splits.test, "to test on")):
+            if part is not None and (part.objects.crowd | part.objects.difficult).all():
+                raise file_error(part.name, "AS531", f"the pictures {what} show no object that counts")
         flip = self.recipe.recipe.augment.flip
         feed = Pictures(train, plan, flip=flip, device=placement.device, workers=placement.workers)
         validation = None
@@ -122,7 +127,7 @@ class Detection(Task):
         """The four losses added up, as the mean over a part's pictures."""
         targets = [{key: each[key] for key in ("boxes", "labels")} for each in part.labels]
         losses = forward(part.images, targets)
-        told = torch.stack([losses[key] for key in LOSSES])
+        told = torch.stack([losses[key].float() for key in LOSSES])
         return Loss(told.sum(), told * len(part.images))
 
     def tally(self, device: torch.device) -> Found:  # noqa: ARG002 - boxes are kept where all ranks' meet
@@ -158,9 +163,12 @@ class Found:
     def __init__(self, scenes: Scenes) -> None:
         self.scenes = scenes
         self.found: list[tuple[int, Detected]] = []
+        self.broken = False
 
     def add(self, network: nn.Module, batch: Batch) -> None:
-        """One batch."""
+        """One batch. Boxes of weights that are no numbers are dropped by torchvision: the weights are looked at."""
+        if not self.found:
+            self.broken = not all(bool(each.isfinite().all()) for each in network.state_dict().values())
         for target, boxes in zip(batch.labels, network(batch.images), strict=True):
             self.found.append((int(target[PLACE]), as_detected(boxes)))
 
@@ -168,8 +176,8 @@ class Found:
         """1 - mAP."""
         everything = sorted(topology.gathered(self.found), key=lambda each: each[0])
         found = [each for _, each in everything]
-        if any(not torch.isfinite(torch.tensor(each.scores)).all() for each in found):
-            raise Untestable("scores are not finite numbers", code="AS523")
+        if any(topology.gathered([self.broken])):
+            raise Untestable("the weights are not finite numbers", code="AS523")
         result = judged(self.scenes, found)
         if result.value is None:
             raise Untestable("there are no objects in the pictures held out", code="AS531")
@@ -179,8 +187,8 @@ class Found:
 def as_detected(boxes: Mapping[str, Tensor]) -> Detected:
     """Boxes of one picture as torchvision's detectors give them, whose labels count from 1."""
     return Detected(
-        boxes["boxes"].double().cpu().numpy(),
-        boxes["scores"].double().cpu().numpy(),
+        boxes["boxes"].cpu().double().numpy(),
+        boxes["scores"].cpu().double().numpy(),
         boxes["labels"].cpu().numpy() - 1,
     )
 
@@ -211,7 +219,7 @@ def fitted(loaded: LoadedDetector, scenes: Scenes) -> LoadedDetector:
     """
     told = loaded.detector
     if told.classes == len(scenes.classes):
-        named = told.model_copy(update={"classes": scenes.classes})
+        named = _named(told, scenes)
         return replace(loaded, file=loaded.file.model_copy(update={"detector": named}))
     if told.labels == scenes.classes:
         return loaded
@@ -221,6 +229,15 @@ def fitted(loaded: LoadedDetector, scenes: Scenes) -> LoadedDetector:
         f"'[{wanted}]'" if len(scenes.classes) <= _MOST_NAMED else str(len(scenes.classes))
     )
     raise file_error(loaded.name, "AS541", message, hint=hint)
+
+
+def _named(told: Detector, scenes: Scenes) -> Detector:
+    table = {**told.model_dump(mode="json", exclude_none=True), "classes": list(scenes.classes)}
+    try:
+        return Detector.model_validate(table)
+    except ValidationError as error:
+        message = f"names of classes that a detector cannot have: {error.errors()[0]['msg']}"
+        raise file_error(scenes.name, "AS541", message, hint="one line of 1 to 64 characters each") from error
 
 
 def _some(labels: tuple[str, ...]) -> str:
@@ -233,6 +250,9 @@ def _continued(loaded: LoadedDetector, weights: Weights) -> RegionDetector:
     before = recalled(weights)
     assert before is not None
     module = detector(loaded)
+    if before.architecture.hash != loaded.architecture.hash:
+        message = f"the detector in it has another network: {before.architecture.name}"
+        raise file_error(weights.file, "AS506", message)
     same = before.detector.labels == loaded.detector.labels
     fill(module, weights, but=None if same else PREDICTOR)
     return module

@@ -33,6 +33,7 @@ from archspec.spec.shelf import Shelf
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from archspec.architecture import Architecture
     from archspec.recipes.models import Recipe
     from archspec.runs.folder import RunTold
 
@@ -42,7 +43,19 @@ _NEAREST = "07+12"
 _SELF = frozenset({"backbone", "set", "classes"})
 """Fields that have rows of their own: the network, and the set."""
 _REFERENCE = "resnet101"
-_IMPLIED: dict[str, Any] = {"batch_norm": "frozen", "regions.context": False}
+_IMPLIED: dict[str, Any] = {
+    "frozen": [],
+    "batch_norm": "frozen",
+    "proposals.nms": 0.7,
+    "proposals.foreground": 0.7,
+    "proposals.background": 0.3,
+    "proposals.positive": 0.5,
+    "regions.context": False,
+    "regions.foreground": 0.5,
+    "regions.background": 0.5,
+    "regions.positive": 0.25,
+    "regions.weights": [10.0, 10.0, 5.0, 5.0],
+}
 """Defaults that the shipped files leave unsaid."""
 Text = Annotated[str, Field(max_length=400)]
 
@@ -220,10 +233,7 @@ def _of_training() -> Iterator[Deviation]:
 def _of_detector(job: DetectorJob, protocol: Trained) -> Iterator[Deviation]:
     net, _ = detector_net(job)
     known = net or next(each for each in paper().nets if each.spec == _REFERENCE)
-    here, there = (
-        dict(_leaves(job.table)),
-        {**_IMPLIED, **dict(_leaves(shipped_detector(known.detector)))},
-    )
+    here, there = _whole(job.table), _whole(shipped_detector(known.detector))
     for field in dict.fromkeys([*there, *here]):
         if field in _SELF or here.get(field) == there.get(field):
             continue
@@ -261,14 +271,28 @@ def _leaves(table: Mapping[str, Any], name: str = "") -> Iterator[tuple[str, Any
             yield f"{name}{key}", value
 
 
+def _whole(table: Mapping[str, Any]) -> dict[str, Any]:
+    """All fields of a detector, with the defaults that its file leaves unsaid."""
+    return {**_IMPLIED, **dict(_leaves(table))}
+
+
 def shipped_as(job: DetectorJob) -> bool | None:
     """Whether the detector is the shipped one of its name, but for its classes; None where none ships under it."""
     if job.told.spec.name not in _SHELF.names():
         return None
-    here, there = dict(_leaves(job.table)), dict(_leaves(shipped_detector(job.told.spec.name)))
-    return all(
-        here.get(field) == value for field, value in there.items() if field not in ("backbone", "classes")
+    table = shipped_detector(job.told.spec.name)
+    here, there = (
+        {field: value for field, value in _whole(each).items() if field not in _SELF}
+        for each in (job.table, table)
     )
+    return here == there and _same_network(job, load(table["backbone"], settings=table.get("set", ())))
+
+
+def _same_network(job: Job, other: Architecture) -> bool:
+    """Whether the network computes the same, and starts the same where its weights are drawn."""
+    if job.architecture.hash != other.hash:
+        return False
+    return not any(change.name.startswith("init.") for change in spec_changes(job, other))
 
 
 def frozen_words(job: DetectorJob) -> str:

@@ -233,9 +233,17 @@ class Trainer:
 
     def forward(self, *given: Any) -> Any:
         """What the network computes, in the recipe's precision."""
-        kind = _KINDS.get(self.recipe.train.precision)
-        with nullcontext() if kind is None else torch.autocast(self.terms.device.type, kind):
+        with self._autocast():
             return self.placed(*given)
+
+    def _plain(self, *given: Any) -> Any:
+        """The same, neither compiled nor together with other ranks."""
+        with self._autocast():
+            return self.network(*given)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        kind = _KINDS.get(self.recipe.train.precision)
+        return nullcontext() if kind is None else torch.autocast(self.terms.device.type, kind)
 
     def _too_large(self, batch: Batch) -> TooLarge:
         """Which part of the batch fits, tried out."""
@@ -243,7 +251,7 @@ class Trainer:
 
         def attempt(images: int) -> None:
             part = Batch(batch.images[:images], batch.labels[:images], images)
-            self.task.loss(self.forward, part).mean.backward()  # type: ignore[no-untyped-call]
+            self.task.loss(self._plain, part).mean.backward()  # type: ignore[no-untyped-call]
 
         part = -(-len(batch.labels) // self.recipe.train.accumulate)
         alone = self.terms.topology.ranks == 1

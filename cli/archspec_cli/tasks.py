@@ -30,9 +30,9 @@ IMAGES = {
     "mnist": 60_000,
     "fashion-mnist": 60_000,
     "imagenet": 1_281_167,
-    # trainval of VOC, train of COCO 2014: with the pictures that show nothing to learn
+    # trainval of VOC, train of VOC 2012 alone and of COCO 2014: with the pictures that show nothing to learn
     "voc2007": 5_011,
-    "voc2012": 11_540,
+    "voc2012": 5_717,
     "07+12": 16_551,
     "07++12": 21_503,
     "coco": 82_783,

@@ -24,6 +24,8 @@ from archspec.recipes.load import load_recipe
 from archspec.runs.metrics import read
 from archspec.train.loop import Terms, Trainer
 from archspec.train.run import Job, run
+from archspec.train.scores import Untestable
+from archspec.train.topology import Topology
 from archspec.weights.files import read_weights, write_weights
 from tests.train.running import as_rank, at, in_ranks, stop_at, weights
 
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from archspec.detection.annotations import Splits
     from archspec.detection.load import LoadedDetector
     from archspec.recipes.load import LoadedRecipe
-    from archspec.train.topology import Topology
 
 SETTINGS = (
     "detector.set=['stem.layers=[{ conv = 3, out = 8, stride = 2 }]', 'stage.conv2_x.width=8', "
@@ -217,3 +218,64 @@ def test_a_rank_without_pictures_takes_the_step_with_the_others() -> None:
     losses = module([], [])
     sum(losses.values()).backward()
     assert all(parameter.grad is not None and not parameter.grad.any() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_boxes_stay_in_single_precision_whatever_the_network_computes_in(precision: str) -> None:
+    """Half a pixel and more is what bf16 cannot tell apart in a picture of 600 pixels."""
+    module = Detection(small(), job_recipe(), splits()).network()
+    seen: list[torch.dtype] = []
+    module.rpn.register_forward_hook(lambda _, __, out: seen.extend(each.dtype for each in out[0]))
+    module.roi_heads.box_roi_pool.register_forward_hook(lambda _, given, out: seen.append(out.dtype))
+    boxes = torch.tensor([[3.0, 3.0, 40.0, 40.0]])
+    with torch.autocast("cpu", torch.bfloat16 if precision == "bf16" else torch.float16):
+        losses = module([torch.rand(3, 48, 48)], [{"boxes": boxes, "labels": torch.tensor([1])}])
+    assert set(seen) == {torch.float32}
+    assert all(bool(each.isfinite()) for each in losses.values())
+
+
+def test_weights_that_are_no_numbers_are_seen_in_a_validation() -> None:
+    """torchvision drops their boxes, so that a mean average precision of 0 would be all that tells of them."""
+    task = Detection(small(), job_recipe(), splits())
+    module = task.network().eval()
+    next(iter(module.parameters())).data.fill_(torch.nan)
+    tally = task.tally(torch.device("cpu"))
+    with torch.no_grad():
+        for batch in Pictures(splits().train.part(slice(20, 24)), Plan(4), flip=False).testing():
+            tally.add(module, batch)
+    with pytest.raises(Untestable):
+        tally.error(Topology())
+
+
+def test_no_pictures_are_no_detections() -> None:
+    assert Detection(small(), job_recipe(), splits()).network().eval()([]) == []
+
+
+def test_a_validation_without_objects_is_refused_before_training(tmp_path: Path) -> None:
+    whole = splits()
+    crowd = whole.train.objects.crowd.copy()
+    crowd[int(whole.train.ends[20]) :] = True  # of the four that are held out
+    hidden = replace(whole, train=replace(whole.train, objects=replace(whole.train.objects, crowd=crowd)))
+    with pytest.raises(FileError, match=r"AS531.*held out show no object"):
+        run(Job(Detection(small(), job_recipe(), hidden), tmp_path))
+
+
+def test_a_set_whose_names_no_detector_can_hold_is_refused() -> None:
+    odd = replace(splits().train, classes=("circle", "s" * 65, "triangle"))
+    with pytest.raises(FileError, match=r"AS541.*names of classes"):
+        fitted(small("detector.classes=3"), odd)
+
+
+def test_boxes_that_vanish_in_single_precision_are_not_learned_from() -> None:
+    train = splits().train
+    boxes = train.objects.boxes.copy()
+    boxes[0, 2] = boxes[0, 0] + 1e-6
+    thin = replace(train, objects=replace(train.objects, boxes=boxes))
+    assert len(thin.to_learn().objects) == len(train.to_learn().objects) - 1
+
+
+def test_weights_of_a_detector_with_another_network_are_refused(whole: Path) -> None:
+    _, tensors = opened(whole)
+    other = small("detector.set=['norm.eps=0.001']")
+    with pytest.raises(FileError, match=r"AS506.*another network"):
+        Detection(other, job_recipe(), splits(), weights=tensors).network()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from archspec.detection.annotations import Scenes
+    from archspec.detection.annotations import Scenes, Splits
     from archspec.detection.average_precision import ClassPrecision, Detected
     from archspec.detection.coco_map import ClassMap
     from archspec.detection.load import LoadedDetector
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from archspec_cli.commands.eval import Split
 
 MOST_CLASSES = 30
+_IN_NAMES: dict[Split, str] = {"train": "train", "validation": "val"}
+"""What files of VOC's are called after; of pictures to test on their set says it."""
 _COLUMNS = {"07+12": 0, "voc2007": 0, "07++12": 1}
 """Of Table 7: which test pictures a set has."""
 
@@ -94,7 +96,7 @@ def _judge(
     first: LoadedDetector, asked: Asked, scenes: Scenes, wanted: Sequence[Row], record: dict[str, Any]
 ) -> None:
     scored = [_scored(row, scenes) for row in wanted]
-    written = _written(asked, scenes, scored[-1].found)
+    written = _written(asked, scenes, scored[-1].found, _IN_NAMES.get(asked.split))
     if asked.as_json:
         number = _number(scenes.name, asked)
         rows = [{**_of_row(each.row), **each.judged.as_json()} for each in scored]
@@ -139,17 +141,11 @@ def _written(
 
 
 def _tested(first: tuple[LoadedDetector, Weights], asked: Asked) -> Tested:
-    from archspec.data.sets import held_out
-    from archspec.detection.sets import NAMES, find
-    from archspec.train.contenders import DATA, carried
+    from archspec.detection.sets import find
 
-    name = asked.data or first[1].metadata.get(DATA)
-    if name is None:
-        fail("no data set is named", f"--data takes {', '.join(NAMES)}, or a folder")
+    name = asked.data or _learned_from(first[1])
     source = find(name, asked.root, say)
-    splits, recipe = source.read(), carried(first[1])
-    if recipe is not None:
-        splits = held_out(splits, recipe.recipe.data.split, recipe.recipe.data.which)
+    splits = _parted(source.read(), source.name, first[1], asked.split)
     scenes: Scenes | None = getattr(splits, asked.split)
     published = asked.split != "unjudged"
     if scenes is None and asked.split == "test":
@@ -163,6 +159,35 @@ def _tested(first: tuple[LoadedDetector, Weights], asked: Asked) -> Tested:
             name, "AS531", f"the objects of the test pictures of {name} are not published", hint=hint
         )
     return Tested(scenes, source.place, published)
+
+
+def _learned_from(weights: Weights) -> str:
+    """The set that weights say they learned from. A file may be anybody's, so it names no folder that is then read."""
+    from archspec.detection.sets import NAMES
+    from archspec.train.contenders import DATA
+
+    name = weights.metadata.get(DATA)
+    if name in NAMES:
+        return name
+    if name is None:
+        fail("no data set is named", f"--data takes {', '.join(NAMES)}, or a folder")
+    if name == "folder":
+        fail("the detector was trained on a folder", "name it with --data")
+    fail(
+        f'the detector was trained on "{name[:60]}", which is no set that is known by name',
+        f"--data takes {', '.join(NAMES)}, or a folder",
+    )
+
+
+def _parted(splits: Splits, name: str, weights: Weights, split: Split) -> Splits:
+    """The set as a detector was trained on it, where what it learned from is asked for, and it is that set."""
+    from archspec.data.sets import held_out
+    from archspec.train.contenders import DATA, carried
+
+    recipe = carried(weights)
+    if recipe is None or split not in ("train", "validation") or weights.metadata.get(DATA) != name:
+        return splits
+    return held_out(splits, recipe.recipe.data.split, recipe.recipe.data.which)
 
 
 def _check(loaded: LoadedDetector, weights: Weights, scenes: Scenes) -> None:

@@ -72,11 +72,8 @@ def run(wanted: Wanted, asked: Asked) -> None:
         fail(str(error))
     if asked.parallel == "fsdp" and task.recipe.recipe.train.precision == "fp16":
         fail("fp16 scales gradients, which FSDP2 keeps in parts", "--set-recipe train.precision=bf16")
-    if asked.compile and wanted.detects:
-        fail(
-            "a detector cannot be compiled: how many boxes there are is not known before",
-            "leave --compile out",
-        )
+    if wanted.detects:
+        _check_detector(asked)
     with joined(on) as (topology, device):
         settings.quiet = settings.quiet or not topology.first
         folder = topology.agreed(asked.output or _dated(task))
@@ -108,6 +105,19 @@ def run(wanted: Wanted, asked: Asked) -> None:
             )
     if results:
         _report(folder, [job.folder for job in _jobs(job, asked.seeds)], results)
+
+
+def _check_detector(asked: Asked) -> None:
+    """What is not for detectors: how many boxes a picture has, and how many pictures a process, is not known before."""
+    if asked.compile:
+        fail(
+            "a detector cannot be compiled: how many boxes there are is not known before",
+            "leave --compile out",
+        )
+    if asked.parallel == "fsdp":
+        fail("a detector is not kept in parts: a process may have no picture in a step", "--parallel ddp")
+    if asked.sync_bn:
+        fail("BN over all processes needs pictures in each of them in every step", "leave --sync-bn out")
 
 
 def schedule(wanted: Wanted, *, as_json: bool) -> None:
