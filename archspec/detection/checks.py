@@ -20,7 +20,13 @@ _KIND = ("detector", "regions", "kind")
 
 def contradictions(detector: Detector, sources: Sources) -> list[Problem]:
     """Everything about a valid detector that makes no sense, whatever the network."""
-    return [*_image(detector), *_anchors(detector), *_boxes(detector), *_idle(detector, sources)]
+    return [
+        *_names(detector),
+        *_image(detector),
+        *_anchors(detector),
+        *_boxes(detector),
+        *_idle(detector, sources),
+    ]
 
 
 def misfits(detector: Detector, parts: Parts) -> list[Problem]:
@@ -30,6 +36,13 @@ def misfits(detector: Detector, parts: Parts) -> list[Problem]:
 
 def _wrong(message: str, *loc: str | int, hint: str = "", notes: tuple[Note, ...] = ()) -> Problem:
     return Problem("AS571", message, ("detector", *loc), hint, notes=notes)
+
+
+def _names(detector: Detector) -> Iterator[Problem]:
+    if "background" in detector.labels:
+        yield _wrong("background is no class of its own: it is one more than these", "classes")
+    if len(set(detector.frozen)) < len(detector.frozen):
+        yield _wrong("a row stands here twice", "frozen")
 
 
 def _image(detector: Detector) -> Iterator[Problem]:

@@ -161,8 +161,29 @@ def export(
             proof = proved(loaded, tensors, written_to, order, say)
         move(folder, target)
     for name in set(NAMES) - set(order.names):
-        (target / f"{name}.onnx").unlink(missing_ok=True)  # of an export before, of other weights
+        _remove(target / f"{name}.onnx", say)
     return Exported(target, tuple(files), proof)
+
+
+def _remove(file: Path, say: Callable[[str], None]) -> None:
+    """Removes a file of an export before, of other weights; what is nobody knows whose is left."""
+    if not file.is_file():
+        return
+    if _of_a_detector(file):
+        file.unlink()
+    else:
+        say(f"{file} is left: it is not a detector's, and not of this export")
+
+
+def _of_a_detector(file: Path) -> bool:
+    """Whether a file says that it is of a detector. False for what cannot be read."""
+    import onnx
+
+    try:
+        model = onnx.load(file, load_external_data=False)
+    except Exception:  # noqa: BLE001 - protobuf fails in every way there is
+        return False
+    return any(each.key == provenance.DETECTOR for each in model.metadata_props)
 
 
 def _finished(name: FileName, staged: Path, target: Path, model: Any) -> File:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from archspec.detection.models import DetectorFile
 from archspec.detection.parts import divided
 from archspec.errors import Problem, ProblemsFound, SpecError, concise, did_you_mean
 from archspec.passes.budget import Budget
+from archspec.passes.measure import Counts
 from archspec.spec.inherit import Sources, assignments, gather
 from archspec.spec.library import shipped_names, spec_folder
 from archspec.spec.shelf import Shelf, validated
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
     from archspec.architecture import Architecture
     from archspec.detection.models import Detector
     from archspec.detection.parts import Parts
+    from archspec.errors import Loc
     from archspec.spec.documents import Document
 
 BUDGET = Budget(activations=4_000_000_000)
 """The most that a detector may have: for its largest picture, with all regions of it."""
 _BACKBONE = ("detector", "backbone")
+_OVER_BUDGET = ("AS401", "AS402", "AS403")
 _OF_STAGE = 'a stage of the backbone is changed with set = ["stage.conv4_x.depth=6"]'
 
 
@@ -128,17 +131,34 @@ def resolve_detector(
 
 
 def _over_budget(loaded: LoadedDetector, budget: Budget) -> list[Problem]:
-    """Layers of its own, large pictures and many regions can make a network of any size too large.
-
-    Each problem is placed at what weighs most.
-    """
-    image, own = loaded.detector.image, loaded.detector.proposals
-    counts = counted(loaded, (max(image.shorter), image.longest))
-    regions, total, shared = _regions(loaded.detector), Counts(), 0
+    """Layers of its own, large pictures and many regions can make a network of any size too large."""
+    counts = counted(loaded, (max(loaded.detector.image.shorter), loaded.detector.image.longest))
+    regions, said = _most_regions(loaded.detector)
+    once, each = Counts(), Counts()
     for part in counts.parts:
-        total += replace(part.counts, activations=part.counts.activations * (regions[0] if part.each == "region" else 1))
-    places: dict[str, Loc] = {}
-    return [problem._replace(loc=places.get(problem.code, _BACKBONE), hint="") for problem in budget.problems(total)]
+        if part.each == "image":
+            once += part.counts
+        else:
+            each += part.counts
+    of_regions = regions * each.activations
+    own = 2 * counts.part("proposals").counts.params > counts.parameters
+    # at what weighs most
+    places: dict[str, Loc] = {
+        "AS401": ("detector", "proposals", "width") if own else _BACKBONE,
+        "AS402": said if of_regions > once.activations else ("detector", "image", "longest"),
+        "AS403": _BACKBONE,
+    }
+    once += replace(each, activations=of_regions)
+    return [problem._replace(loc=places[problem.code]) for problem in budget.problems(once)]
+
+
+def _most_regions(detector: Detector) -> tuple[int, Loc]:
+    """Of one picture, in a test or in training; and what says so."""
+    proposals, regions = detector.proposals, detector.regions
+    return max(
+        (proposals.keep_test, ("detector", "proposals", "keep_test")),
+        (min(proposals.keep_train, regions.sampled), ("detector", "regions", "sampled")),
+    )
 
 
 def _backbone(
@@ -178,4 +198,6 @@ def _placed(error: SpecError, detector: Detector) -> Problem:
             return Problem(
                 first.code, f"{first.message} (in {setting})", ("detector", "set", place), first.hint
             )
+    if first.code in _OVER_BUDGET:
+        return Problem(first.code, f"the backbone has {first.message}", _BACKBONE, first.hint)
     return Problem("AS571", f"the backbone cannot be had: {concise(first)}", _BACKBONE, first.hint)

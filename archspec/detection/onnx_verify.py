@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from math import prod
 from typing import TYPE_CHECKING, cast
 
 from archspec import provenance
 from archspec.deploy.export import FORM, GRAPH, graph_digest
 from archspec.deploy.verify import form_said, outlines, said_by
 from archspec.detection import keys, stored
+from archspec.detection.build import REGION, SHARED
 from archspec.detection.export import FILE, NAMES, Order, written
+from archspec.detection.keys import PREDICTOR, PROPOSALS
 from archspec.errors import FileError
 from archspec.weights.files import Weights
 from archspec.weights.verify import Check
@@ -22,7 +25,12 @@ if TYPE_CHECKING:
 
     from archspec.detection.load import LoadedDetector
     from archspec.detection.onnx_parts import FileName
+    from archspec.ir.operation import Shape
     from archspec.weights.contents import Array
+
+_ONCE, _EACH = (SHARED, PROPOSALS), (REGION, PREDICTOR)
+_PARTS = {"features": _ONCE, "regions": _EACH, "detector": (*_ONCE, *_EACH)}
+"""What the keys of each file's tensors begin with."""
 
 
 def of_detector(said: Mapping[str, str]) -> bool:
@@ -53,8 +61,10 @@ def _graph(model: ModelProto, loaded: LoadedDetector, said: Mapping[str, str]) -
     """Whether the nodes are those that the detector writes."""
     import numpy as np
 
-    zeros = {key: np.zeros(shape, np.float32) for key, shape in keys.shapes(loaded).items()}
+    shapes = keys.shapes(loaded)
     try:
+        _check_room(model, shapes, said)
+        zeros = {key: np.zeros(shape, np.float32) for key, shape in shapes.items()}
         anew = _written(loaded, zeros, said)
     except (FileError, TypeError, ValueError, LookupError, RecursionError) as error:
         return Check("graph", ok=False, detail=f"it cannot be written anew: {str(error)[:300]}")
@@ -63,6 +73,18 @@ def _graph(model: ModelProto, loaded: LoadedDetector, said: Mapping[str, str]) -
             return Check("graph", ok=False, detail=f"its {name} are not those that the detector writes")
     nodes = len(model.graph.node)
     return Check("graph", ok=True, detail=f"{said[FILE]}: {nodes} nodes, as the detector writes them")
+
+
+def _check_room(model: ModelProto, shapes: Mapping[str, Shape], said: Mapping[str, str]) -> None:
+    """Whether the file can hold its detector's weights: a small one may say that it is of a detector of gigabytes.
+
+    Raises `ValueError`. Batch normalisation may have been folded; weights of convolutions and linear layers are there.
+    """
+    parts = _PARTS.get(said.get(FILE, ""), ())
+    least = 4 * sum(prod(shape) for key, shape in shapes.items() if key.startswith(parts) and len(shape) > 1)
+    held = sum(tensor.ByteSize() for tensor in model.graph.initializer)
+    if held < least:
+        raise ValueError(f"its tensors have {held:,} bytes, and the detector's weights {least:,}")
 
 
 def _written(loaded: LoadedDetector, tensors: Mapping[str, Array], said: Mapping[str, str]) -> ModelProto:

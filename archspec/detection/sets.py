@@ -50,9 +50,9 @@ def _found(name: str, root: Path | None, say: Say) -> Source:
     if name == "coco":
         folder = _place(name, root, coco.has, coco.FETCH)
         return Source(name, str(folder), lambda: coco.read_folder(folder, name, paced(say)))
-    own = Path(name)
-    if root is None and own.is_dir():
-        return Source("folder", name, lambda: coco.read_folder(own, own.name, paced(say)))
+    own = Path(name) if root is None else root if name == "folder" else None
+    if own is not None and own.is_dir():
+        return Source("folder", str(own), lambda: coco.read_folder(own, own.name, paced(say)))
     raise file_error(name, "AS531", "there is no data set of this name", hint=did_you_mean(name, NAMES))
 
 

@@ -14,11 +14,13 @@ from archspec.provenance import BACKBONE, BACKBONE_HASH, DETECTOR, DIGEST
 from archspec.spec.documents import MAX_BYTES, parse
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from archspec.data.telling import Say
     from archspec.detection.load import LoadedDetector
     from archspec.detection.modules import RegionDetector
+    from archspec.weights.contents import Array
     from archspec.weights.files import Weights
 
 
@@ -90,10 +92,14 @@ def opened(path: Path, say: Say = silent) -> tuple[LoadedDetector, Weights]:
 
 def restored(loaded: LoadedDetector, weights: Weights) -> RegionDetector:
     """The detector with these weights, for tests. Raises `FileError` with all keys and shapes that do not fit."""
+    from archspec.detection import keys
     from archspec.detection.build import detector
+    from archspec.weights.match import fitting
 
+    # before anything is built: a small file may say that it is of a detector of gigabytes
+    arrays = fitting(keys.shapes(loaded), weights)
     module = detector(loaded, init=False)
-    fill(module, weights)
+    _put(module, arrays, strict=True)
     module.eval()
     return module
 
@@ -103,8 +109,6 @@ def fill(module: RegionDetector, weights: Weights, *, but: str | None = None) ->
 
     Raises `FileError` with all that do not fit.
     """
-    import torch
-
     from archspec.weights.match import fitting
 
     def wanted(key: str) -> bool:
@@ -112,6 +116,11 @@ def fill(module: RegionDetector, weights: Weights, *, but: str | None = None) ->
 
     own = {key: tuple(each.shape) for key, each in module.state_dict().items() if wanted(key)}
     given = replace(weights, shapes={key: each for key, each in weights.shapes.items() if wanted(key)})
-    arrays = fitting(own, given)
+    _put(module, fitting(own, given), strict=but is None)
+
+
+def _put(module: RegionDetector, arrays: Mapping[str, Array], *, strict: bool) -> None:
+    import torch
+
     # a copy each: torch warns of memory that may not be written to
-    module.load_state_dict({key: torch.tensor(arrays[key]) for key in arrays}, strict=but is None)
+    module.load_state_dict({key: torch.tensor(arrays[key]) for key in arrays}, strict=strict)

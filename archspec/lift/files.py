@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from archspec.errors import file_error
 from archspec.lift.lifted import Deviation, Lifted
+from archspec.provenance import DETECTOR
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +49,9 @@ def _lift_weights(path: Path) -> Lifted:
     from archspec.weights.files import read_weights
 
     weights = read_weights(path)
+    if DETECTOR in weights.metadata:
+        hint = "archspec eval, predict and export take them; the file carries its network's spec"
+        raise file_error(weights.file, "AS503", "these are a detector's weights", hint=hint)
     shapes, style = recognised(weights.shapes)
     lifted = lift_shapes(shapes, weights.file, weights.metadata)
     notes = [Deviation("", remark) for remark in weights.remarks]

@@ -13,7 +13,7 @@ from archspec.weights.files import checked, read_weights
 from archspec.weights.match import classes, matched
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from archspec.architecture import Architecture
@@ -44,24 +44,28 @@ def verify_weights(
     checks, carried = [], None
     if architecture is None or weights.metadata.keys() & {TENSORS, SPEC, FUNCTION}:
         carried, said = _carried(weights)
-        checks = [_digest(weights), said]
+        checks = [digest_check(weights), said]
     target = architecture or carried
     if target is None:
         return [*checks, Check("keys", False, "there is no spec to hold the tensors against")]
-    checks += _fits(target, weights)
+    checks += fits(lambda: matched(target, weights), target.name)
+    if FUNCTION in weights.metadata and all(each.ok for each in checks[-2:]):
+        detail = f"the weights are of the function that {target.name} computes"
+        checks.append(Check("function", True, detail))
     checks += _described(target, weights)
     if against is not None and all(each.ok for each in checks if each.name in _ASPECTS.values()):
         checks.append(_agreement(target, weights, against))
     return checks
 
 
-def _digest(weights: Weights) -> Check:
+def digest_check(weights: Weights) -> Check:
+    """Whether the tensors have the SHA-256 that the file says."""
     if TENSORS not in weights.metadata:
         return Check("digest", False, "the file does not say what its tensors' SHA-256 is")
     try:
         checked(weights)
     except FileError as error:
-        return Check("digest", False, _messages(error))
+        return Check("digest", False, messages(error))
     return Check(
         "digest", True, f"the tensors have the SHA-256 that the file says: {weights.metadata[TENSORS][:12]}"
     )
@@ -73,26 +77,23 @@ def _carried(weights: Weights) -> tuple[Architecture | None, Check]:
     try:
         carried = recalled(weights.metadata, weights.file)
     except FileError as error:
-        return None, Check("spec", False, _messages(error))
+        return None, Check("spec", False, messages(error))
     assert carried is not None
     detail = f"{carried.name} compiles to the function that the file says: {weights.metadata[FUNCTION][:12]}"
     return carried, Check("spec", True, detail)
 
 
-def _fits(architecture: Architecture, weights: Weights) -> Iterator[Check]:
-    """What `matched` looks at, one check each."""
+def fits(tensors_of: Callable[[], Mapping[str, Any]], name: str) -> Iterator[Check]:
+    """What `matched` or `fitting` looks at, one check each."""
     found: dict[str, list[str]] = {}
     try:
-        tensors = matched(architecture, weights)
+        tensors = tensors_of()
     except FileError as error:
         for each in error.diagnostics:
             found.setdefault(_ASPECTS.get(each.code, "spec"), []).append(each.message)
     else:
-        name = architecture.name
         yield Check("keys", True, f"{len(tensors):,} tensors have the keys, shapes and types of {name}")
         yield Check("values", True, "all values are finite")
-        if FUNCTION in weights.metadata:
-            yield Check("function", True, f"the weights are of the function that {name} computes")
     for aspect, messages in found.items():
         yield Check(aspect, False, "; ".join(messages))
 
@@ -120,7 +121,7 @@ def _preprocessing(text: str, file: str, architecture: Architecture) -> Check:
     try:
         found = Preprocessing.from_json(text, file)
     except FileError as error:
-        return Check("preprocessing", False, _messages(error))
+        return Check("preprocessing", False, messages(error))
     channels = architecture.input_shape[0]
     if found.channels != channels:
         detail = f"it gives {found.channels} channels, and the network takes {channels}"
@@ -134,11 +135,12 @@ def _agreement(architecture: Architecture, weights: Weights, against: str) -> Ch
     try:
         found = agreed(architecture, matched(architecture, weights), weights, against=against)
     except FileError as error:
-        return Check("outputs", False, _messages(error))
+        return Check("outputs", False, messages(error))
     worst = max(layer.error for layer in found.layers)
     detail = f"{len(found.layers)} layers give what {against}'s give, worst relative error {worst:.2g}"
     return Check("outputs", True, detail)
 
 
-def _messages(error: FileError) -> str:
+def messages(error: FileError) -> str:
+    """What is wrong, in one line."""
     return "; ".join(each.message for each in error.diagnostics)

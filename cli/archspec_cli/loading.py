@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from archspec.data.find import Source
     from archspec.detection.load import LoadedDetector
-    from archspec.spec.documents import Document
     from archspec.train.contenders import Contender
 
 
@@ -29,7 +28,7 @@ def load(
     max_layers: int | None = None,
 ) -> Architecture:
     """The architecture a command works on."""
-    budget = _budget(max_params, max_activations, max_layers)
+    budget = _budget(Budget(), max_params, max_activations, max_layers)
     return compiled(resolve(opened(spec), settings=changes or (), allow_outside=allow_outside), budget)
 
 
@@ -43,34 +42,19 @@ def load_any(
     max_layers: int | None = None,
 ) -> Architecture | LoadedDetector:
     """The architecture or the detector that a command works on. The file is read once, so it may be a stream."""
-    budget = _budget(max_params, max_activations, max_layers)
+    asked = max_params, max_activations, max_layers
     document = opened(spec)
     if not declares_detector(document, allow_outside=allow_outside):
-        return compiled(resolve(document, settings=changes or (), allow_outside=allow_outside), budget)
-    return _detector(document, changes, budget, allow_outside=allow_outside)
+        declared = resolve(document, settings=changes or (), allow_outside=allow_outside)
+        return compiled(declared, _budget(Budget(), *asked))
+    from archspec.detection.load import BUDGET, resolve_detector
+
+    budget = _budget(BUDGET, *asked) if any(asked) else None
+    return resolve_detector(document, changes or (), budget=budget, allow_outside=allow_outside)
 
 
-def _detector(
-    document: Document, changes: list[str] | None, budget: Budget, *, allow_outside: bool
-) -> LoadedDetector:
-    from archspec.detection.counts import counted
-    from archspec.detection.load import resolve_detector
-    from archspec.passes.measure import Counts
-
-    loaded = resolve_detector(document, changes or (), allow_outside=allow_outside)
-    if budget == Budget():
-        return loaded
-    total = Counts()
-    for part in counted(loaded).parts:
-        total += part.counts
-    found = [problem._replace(loc=("detector", "backbone"), hint="") for problem in budget.problems(total)]
-    if found:
-        raise loaded.sources.error(found)
-    return loaded
-
-
-def _budget(params: int | None, activations: int | None, layers: int | None) -> Budget:
-    usual = Budget()
+def _budget(usual: Budget, params: int | None, activations: int | None, layers: int | None) -> Budget:
+    """The usual one, but for what is asked for."""
     return Budget(params or usual.params, activations or usual.activations, layers or usual.layers)
 
 

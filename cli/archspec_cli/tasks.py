@@ -92,8 +92,29 @@ class Wanted:
 
     def task(self) -> Task:
         """The task, its data read. Raises `FileError`, `SpecError`."""
-        _ = self.recipe  # what is wrong with it is said before anything is read
+        self._check_kind(self.data)
+        usual = self.recipe.recipe.data.name  # what is wrong with a recipe is said before data are read
+        if self.data is None:
+            self._check_kind(usual)
         return self._detection() if self.detects else self._classification()
+
+    def _check_kind(self, name: str | None) -> None:
+        """Ends the command where a set is of the other kind."""
+        from archspec.data import find
+        from archspec.detection import sets
+
+        here, there = (sets.NAMES, find.NAMES) if self.detects else (find.NAMES, sets.NAMES)
+        if name in here or name not in there:
+            return
+        if self.detects:
+            fail(
+                f"{name} is a set of images with classes, and this is a detector",
+                f"--data {', '.join(here)}",
+            )
+        fail(
+            f"{name} is a set for detectors",
+            "archspec train faster-rcnn-resnet18-shapes, or one of your own",
+        )
 
     def images(self) -> int:
         """How many images an epoch has."""
@@ -127,6 +148,9 @@ class Wanted:
         fits(self.recipe, loaded)
         source = find(self.set, self.root, say)
         splits = source.read()
+        for part in (splits.train, splits.validation, splits.test):
+            for remark in part.remarks if part is not None else ():
+                say(f"{source.place}: {remark}")
         return Detection(fitted(loaded, splits.train), self.recipe, splits, source.place, self._weights())
 
     def _weights(self) -> Weights | None:

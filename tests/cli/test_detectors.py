@@ -140,12 +140,23 @@ class TestShow:
                 == 0
             )
 
-    @pytest.mark.parametrize(("option", "code"), [("--max-params", "AS401"), ("--max-layers", "AS403")])
+    @pytest.mark.parametrize(
+        ("option", "code"),
+        [("--max-params", "AS401"), ("--max-activations", "AS402"), ("--max-layers", "AS403")],
+    )
     def test_a_budget_holds_for_the_whole(self, cli: Cli, option: str, code: str) -> None:
         run = cli("show", SMALL, option, "5")
         assert run.code == 2
         assert f"error[{code}]" in run.err
         assert cli("show", SMALL, option, "999999999").code == 0
+
+    def test_a_budget_can_be_raised(self, cli: Cli) -> None:
+        large = ("--set", "detector.image.shorter=[2000]", "--set", "detector.image.longest=4000")
+        run = cli("show", DEEP, *large)
+        assert run.code == 2
+        assert "the budget is 4,000,000,000" in run.err
+        assert "--max-activations raises it" in run.err
+        assert cli("show", DEEP, *large, "--max-activations", "10000000000").code == 0
 
 
 class TestCheck:

@@ -18,7 +18,8 @@ from archspec.detection.sets import find
 from archspec.detection.stored import opened, restored, stamp
 from archspec.detection.testing import detected
 from archspec.detection.voc import CLASSES
-from archspec.train.contenders import DATA
+from archspec.recipes.load import load_recipe
+from archspec.train.contenders import DATA, RECIPE
 from archspec.weights.files import write_weights
 from tests.cli.running import cli
 from tests.cli.test_deploy_commands import listing, new, refused
@@ -179,6 +180,47 @@ def test_unpublished_pictures_are_looked_at_and_not_judged(typed: Cli) -> None:
     assert f"{len(lines)} boxes (ensemble) are in out" in told.out
     assert "results/VOC2012/Main, to VOC's server" in told.out
     assert "mAP" not in told.out
+
+
+@pytest.mark.parametrize(
+    ("split", "pictures", "files"), [("train", 4, "train"), ("validation", 1, "val"), ("unjudged", 2, "test")]
+)
+def test_files_are_called_after_their_pictures(typed: Cli, split: str, pictures: int, files: str) -> None:
+    """And what training held out is held out again."""
+    recipe = load_recipe("voc0712plus-detection", ["data.split=1"]).text()
+    weights(Path(), "c", CLASSES, **{DATA: "07++12", RECIPE: recipe})
+    said = typed("c.safetensors", "--split", split, "--write", "out", "--json").json
+    assert said["data"]["pictures"] == pictures
+    assert said["written"] == [f"out/comp4_det_{files}_{name}.txt" for name in CLASSES]
+
+
+@pytest.mark.parametrize(("split", "pictures"), [("train", 5), ("test", 2)])
+def test_of_another_set_nothing_is_held_out(typed: Cli, split: str, pictures: int) -> None:
+    recipe = load_recipe("voc0712-detection", ["data.split=1"]).text()
+    weights(Path(), "c", CLASSES, **{DATA: "voc2007", RECIPE: recipe})
+    ask = ("c.safetensors", "--data", "07++12", "--write", "out")
+    assert typed(*ask, "--split", split, "--json").json["data"]["pictures"] == pictures
+    refused(typed(*ask, "--split", "validation"), "07++12 has no pictures to take as validation")
+    # of which training would have left nothing
+    assert typed("c.safetensors", "--json").json["data"]["pictures"] == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("folder", ("the detector was trained on a folder", "name it with --data")),
+        ("data/coco", ('was trained on "data/coco", and no set is called that', "--data takes shapes, ")),
+        ("/etc", ('was trained on "/etc"',)),
+        ("x\x1b[31m" * 99, ("no set is called that",)),
+    ],
+)
+def test_a_file_does_not_choose_the_folder_that_is_read(
+    cli: Cli, material: Path, name: str, said: tuple[str, ...]
+) -> None:
+    shutil.copytree(material, ".", dirs_exist_ok=True)
+    shutil.copytree("data/coco", "folder")
+    weights(Path(), "c", ["person", "bottle", "toothbrush"], **{DATA: name})
+    refused(cli("eval", "c.safetensors", "--device", "cpu"), *said)
 
 
 def test_cocos_results_have_the_numbers_of_its_own_files(typed: Cli) -> None:

@@ -11,6 +11,7 @@ import pytest
 from archspec.detection.load import detector_names, find_detector, load_detector
 from archspec.detection.schema import SCHEMA_FILE, json_schema, schema_text
 from archspec.errors import SpecError
+from archspec.passes.budget import Budget
 from archspec.spec.library import spec_folder
 
 if TYPE_CHECKING:
@@ -183,6 +184,46 @@ def test_a_mistake_is_named_at_its_line(tmp_path: Path, line: str, code: str, sa
     assert said in found.message
     assert hint in found.hint
     assert found.span.line >= len(kept)
+
+
+PAPERS = "faster-rcnn-resnet101"
+
+
+@pytest.mark.parametrize(
+    ("settings", "where"),
+    [
+        (("image.shorter=[16384]", "image.longest=16384"), "detector.image.longest"),
+        (("image.shorter=[16384, 600]", "image.longest=16384"), "detector.image.longest"),
+        (
+            ("proposals.before_test=100000", "proposals.keep_test=100000"),
+            "detector.proposals.keep_test",
+        ),
+        (
+            ("proposals.before_train=100000", "proposals.keep_train=100000", "regions.sampled=100000"),
+            "detector.regions.sampled",
+        ),
+    ],
+)
+def test_values_of_a_picture_and_its_regions_are_bounded(settings: tuple[str, ...], where: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        load_detector(PAPERS, [f"detector.{each}" for each in settings])
+    (found,) = caught.value.diagnostics
+    assert found.code == "AS402"
+    assert "activations for one image, but the budget is 4,000,000,000" in found.message
+    assert found.span.file.startswith(f"--set {where}=")
+
+
+def test_what_one_step_does_not_look_at_is_not_counted() -> None:
+    load_detector(PAPERS, ["detector.regions.sampled=100000", "detector.proposals.keep_train=500"])
+
+
+def test_a_budget_is_the_networks_too() -> None:
+    load_detector(PAPERS, budget=Budget(params=48_000_000, activations=2_000_000_000))
+    with pytest.raises(SpecError, match=r"AS402 1,1\d\d,\d{3},\d{3} activations") as caught:
+        load_detector(PAPERS, budget=Budget(activations=1_000_000_000))
+    with pytest.raises(SpecError, match="AS401 the backbone has 44,5"):
+        load_detector(PAPERS, budget=Budget(params=44_000_000, activations=2_000_000_000))
+    assert caught.value.diagnostics[0].span.file.endswith("faster-rcnn-vgg16.toml")
 
 
 def test_stages_of_the_network_are_no_key_of_a_detector(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -243,6 +244,50 @@ def test_an_earlier_export_leaves_no_file_of_other_weights(tmp_path: Path) -> No
     export(loaded, tensors, tmp_path / "out", Order(whole=True, prove=False))
     export(loaded, tensors, tmp_path / "out", Order(prove=False))
     assert sorted(each.name for each in (tmp_path / "out").iterdir()) == ["features.onnx", "regions.onnx"]
+
+
+@pytest.mark.parametrize("content", [b"not ONNX", b"", "a network's"])
+def test_a_strangers_file_is_left(tmp_path: Path, content: bytes | str) -> None:
+    loaded, said = small(tmp_path), []
+    stranger = tmp_path / "out" / "detector.onnx"
+    stranger.parent.mkdir()
+    if isinstance(content, str):
+        graph = onnx.helper.make_graph([], "other", [], [])
+        content = onnx.helper.make_model(graph).SerializeToString()
+    stranger.write_bytes(content)
+    export(loaded, weights(loaded), tmp_path / "out", Order(prove=False), say=said.append)
+    assert stranger.read_bytes() == content
+    assert f"{stranger} is left: it is not a detector's, and not of this export" in said
+
+
+@pytest.mark.parametrize("name", ["features", "regions", "detector"])
+def test_a_small_file_of_a_large_detector_is_not_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    loaded = small(tmp_path)
+    export(loaded, weights(loaded), tmp_path / "out", Order(whole=True, prove=False))
+    model = read_model(tmp_path / "out" / f"{name}.onnx")
+    kept = max(model.graph.initializer, key=lambda each: each.ByteSize())
+    kept.raw_data = b""
+    monkeypatch.setattr("archspec.detection.onnx_verify.written", None)
+    (graph,) = [each for each in verify_detector(tmp_path / "x.onnx", model) if each.name == "graph"]
+    assert not graph.ok
+    assert re.fullmatch(
+        r"it cannot be written anew: its tensors have [\d,]+ bytes, and the detector's weights [\d,]+",
+        graph.detail,
+    )
+
+
+def test_weights_that_do_not_fit_are_refused_before_anything_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = small(tmp_path)
+    write_weights(tmp_path / "w.safetensors", weights(loaded), stored.stamp(loaded))
+    monkeypatch.setattr("archspec.detection.build.detector", None)
+    with pytest.raises(FileError, match="AS504"):
+        stored.restored(
+            small(tmp_path, "detector.proposals.width=1024"), read_weights(tmp_path / "w.safetensors")
+        )
 
 
 def test_the_command_takes_weights_that_carry_their_detector(cli: Cli, tmp_path: Path) -> None:

@@ -153,6 +153,8 @@ def _tested(first: tuple[LoadedDetector, Weights], asked: Asked) -> Tested:
     if scenes is None or not len(scenes):
         hint = "the objects of its test pictures are not published" if asked.split == "test" else ""
         raise file_error(name, "AS531", f"{name} has no pictures to take as {asked.split}", hint=hint)
+    for remark in scenes.remarks:
+        say(f"{source.place}: {remark}")
     if not published and asked.write is None:
         hint = "--write FOLDER finds boxes and makes the files that its server judges"
         raise file_error(
@@ -166,17 +168,14 @@ def _learned_from(weights: Weights) -> str:
     from archspec.detection.sets import NAMES
     from archspec.train.contenders import DATA
 
-    name = weights.metadata.get(DATA)
-    if name in NAMES:
-        return name
+    name, known = weights.metadata.get(DATA), f"--data takes {', '.join(NAMES)}, or a folder"
     if name is None:
-        fail("no data set is named", f"--data takes {', '.join(NAMES)}, or a folder")
+        fail("no data set is named", known)
     if name == "folder":
         fail("the detector was trained on a folder", "name it with --data")
-    fail(
-        f'the detector was trained on "{name[:60]}", which is no set that is known by name',
-        f"--data takes {', '.join(NAMES)}, or a folder",
-    )
+    if name not in NAMES:
+        fail(f'the detector was trained on "{name[:60]}", and no set is called that', known)
+    return name
 
 
 def _parted(splits: Splits, name: str, weights: Weights, split: Split) -> Splits:

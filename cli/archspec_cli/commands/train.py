@@ -104,7 +104,8 @@ def run(wanted: Wanted, asked: Asked) -> None:
                 "--device cpu, a smaller one, or --parallel fsdp",
             )
     if results:
-        _report(folder, [job.folder for job in _jobs(job, asked.seeds)], results)
+        place = f" --data {task.place}" if task.data == "folder" else ""
+        _report(folder, [job.folder for job in _jobs(job, asked.seeds)], results, place)
 
 
 def _check_detector(asked: Asked) -> None:
@@ -187,8 +188,8 @@ def _advice(error: Any, recipe: LoadedRecipe) -> str:
     )
 
 
-def _report(folder: Path, folders: Sequence[Path], results: Sequence[Result]) -> None:
-    """What came out: a card in the folder, and the figures."""
+def _report(folder: Path, folders: Sequence[Path], results: Sequence[Result], data: str) -> None:
+    """What came out: a card in the folder, and the figures. `data` is the option that names a folder of pictures."""
     from archspec.runs.card import write_card
     from archspec.train.checkpoint import CHECKPOINTS, of_step
     from archspec.train.stored import MODEL
@@ -215,7 +216,7 @@ def _report(folder: Path, folders: Sequence[Path], results: Sequence[Result]) ->
     weights = of_step(folders[0] / CHECKPOINTS, results[0].tested_step)
     tell(
         f"card: {folder}/card.md\n"
-        f"next: archspec eval {folders[0]}, archspec plot {folder}, archspec export {weights}/{MODEL}"
+        f"next: archspec eval {folders[0]}{data}, archspec plot {folder}, archspec export {weights}/{MODEL}"
     )
 
 

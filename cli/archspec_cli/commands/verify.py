@@ -36,9 +36,10 @@ def _checks(file: Path, weights: Path | None) -> list[Check]:
     from archspec.lift.files import is_weights
 
     if is_weights(file):
+        from archspec.detection.verify import verify_stored
         from archspec.weights.verify import verify_weights
 
-        return verify_weights(file)
+        return verify_stored(file) or verify_weights(file)
     from archspec.deploy.verify import loaded, said_by, verify_model
     from archspec.detection.onnx_verify import of_detector, verify_detector
     from archspec.train.checkpoint import model_weights

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from archspec.detection.verify import verify_stored
 from archspec.errors import FileError, did_you_mean
 from archspec.ir.operation import dims
 from archspec.provenance import FUNCTION, LABELS, LICENSE, ORIGIN, PREPROCESSING, TENSORS, recalled
@@ -319,7 +320,8 @@ def run_verify(
     if against:
         say(f"running the weights' spec and {against} on the same images")
     try:
-        checks = verify_weights(file, architecture, against)
+        of_detector = None if architecture or against else verify_stored(file)
+        checks = of_detector or verify_weights(file, architecture, against)
     except UnknownOriginError as error:
         fail(str(error), error.hint)
     if as_json:
