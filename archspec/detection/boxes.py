@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from PIL import ImageFont
     from PIL.Image import Image
 
-    from archspec.detection.annotations import Floats
-    from archspec.detection.average_precision import Detected
+    from archspec.detection.judging.average_precision import Detected
+    from archspec.detection.scenes.annotations import Floats
 
     Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from archspec.detection import shapes, voc
+from archspec.detection.scenes import shapes, voc
 from archspec.errors import Problem
 from archspec.recipes.fields import TRAIN_ERROR
 

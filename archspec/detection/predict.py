@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from archspec.data.telling import silent
 from archspec.deploy.pictures import STDIN, read_picture
-from archspec.detection.flat import refuse_flat
+from archspec.detection.scenes.flat import refuse_flat
 from archspec.errors import FileError, file_error
 from archspec.preprocessing import colored, upright
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from archspec.data.telling import Say
-    from archspec.detection.average_precision import Detected
+    from archspec.detection.judging.average_precision import Detected
     from archspec.detection.load import LoadedDetector
     from archspec.detection.modules import RegionDetector
 
@@ -92,7 +92,7 @@ def _found(detector: RegionDetector, file: str, picture: Image, score: float) ->
     """Raises `FileError`: AS523 where a detector gives what are no numbers."""
     import numpy as np
 
-    from archspec.detection.average_precision import Detected
+    from archspec.detection.judging.average_precision import Detected
     from archspec.detection.testing import detected
 
     everything = detected([detector], np.asarray(picture))

@@ -9,8 +9,8 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor
 from torchvision.models.detection.transform import GeneralizedRCNNTransform, resize_boxes
 
-from archspec.detection.flat import refuse_flat
 from archspec.detection.modules import described
+from archspec.detection.scenes.flat import refuse_flat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from archspec.detection.average_precision import Detected
+from archspec.detection.judging.average_precision import Detected
 from archspec.errors import file_error
 
 if TYPE_CHECKING:
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from archspec.detection.annotations import Bytes
     from archspec.detection.modules import RegionDetector
     from archspec.detection.pyramid import Member, Size
+    from archspec.detection.scenes.annotations import Bytes
     from archspec.detection.voting import Boxes
 
 

@@ -10,15 +10,15 @@ from pydantic import ValidationError
 
 from archspec import provenance
 from archspec.data.sets import held_out
-from archspec.detection.average_precision import Detected
 from archspec.detection.build import detector
 from archspec.detection.counts import counted
-from archspec.detection.feed import PLACE, Pictures
-from archspec.detection.flat import refuse_flat_ones
+from archspec.detection.judging.average_precision import Detected
+from archspec.detection.judging.metrics import judged
 from archspec.detection.keys import PREDICTOR
-from archspec.detection.metrics import judged
 from archspec.detection.models import Detector
 from archspec.detection.modules import LOSSES
+from archspec.detection.scenes.feed import PLACE, Pictures
+from archspec.detection.scenes.flat import refuse_flat_ones
 from archspec.detection.stored import fill, opened, recalled, restored, stamp
 from archspec.errors import file_error
 from archspec.train.contenders import DATA, RECIPE
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from archspec.data.feed import Batch
     from archspec.data.order import Plan
     from archspec.data.prepare import Placement
-    from archspec.detection.annotations import Scenes, Splits
     from archspec.detection.load import LoadedDetector
     from archspec.detection.modules import RegionDetector
+    from archspec.detection.scenes.annotations import Scenes, Splits
     from archspec.recipes.load import LoadedRecipe
     from archspec.train.task import Forward
     from archspec.train.topology import Topology

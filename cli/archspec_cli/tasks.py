@@ -101,7 +101,7 @@ class Wanted:
     def _check_kind(self, name: str | None) -> None:
         """Ends the command where a set is of the other kind."""
         from archspec.data import find
-        from archspec.detection import sets
+        from archspec.detection.scenes import sets
 
         here, there = (sets.NAMES, find.NAMES) if self.detects else (find.NAMES, sets.NAMES)
         if name in here or name not in there:
@@ -141,7 +141,7 @@ class Wanted:
     def _detection(self) -> Detection:
         from archspec.detection.fitting import fits
         from archspec.detection.load import load_detector
-        from archspec.detection.sets import find
+        from archspec.detection.scenes.sets import find
         from archspec.detection.training import Detection, fitted
 
         loaded = load_detector(*self.network)

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import ImageOps
 
-from archspec.detection import shapes
-from archspec.detection.average_precision import Detected
 from archspec.detection.boxes import Captioned, drawn, encoded, sheet
+from archspec.detection.judging.average_precision import Detected
+from archspec.detection.scenes import shapes
 from archspec.detection.stored import opened, restored
 from archspec.detection.testing import detected
 from archspec.weights.safetensors import staged

@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 
 from archspec.detection.build import detector
-from archspec.detection.metrics import judged
-from archspec.detection.sets import find
+from archspec.detection.judging.metrics import judged
+from archspec.detection.scenes.sets import find
+from archspec.detection.scenes.voc import CLASSES
 from archspec.detection.stored import opened, restored, stamp
 from archspec.detection.testing import detected
-from archspec.detection.voc import CLASSES
 from archspec.recipes.load import load_recipe
 from archspec.train.contenders import DATA, RECIPE
 from archspec.weights.files import write_weights

@@ -14,9 +14,9 @@ from PIL import Image
 import archspec
 from archspec import provenance
 from archspec.deploy.proof import initial
-from archspec.detection.average_precision import Detected
 from archspec.detection.boxes import LEGIBLE
 from archspec.detection.build import detector
+from archspec.detection.judging.average_precision import Detected
 from archspec.detection.stored import stamp
 from archspec.train.checkpoint import CHECKPOINTS, Snapshot, save
 from archspec.weights.files import write_weights

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from archspec_cli.tasks import IMAGES
 
-from archspec.detection.voc import COMBINATIONS
+from archspec.detection.scenes.voc import COMBINATIONS
 
 VOC = {(2007, "trainval"): 5011, (2007, "test"): 4952, (2012, "train"): 5717, (2012, "trainval"): 11_540}
 """Pictures, as the devkits list them."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from archspec.detection.annotations import Objects, Scenes
-from archspec.detection.average_precision import Detected
+from archspec.detection.judging.average_precision import Detected
+from archspec.detection.scenes.annotations import Objects, Scenes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from archspec.detection.average_precision import Detected, average_precision, overlaps
+from archspec.detection.judging.average_precision import Detected, average_precision, overlaps
 from archspec.errors import FileError
 from tests.detection.making import case, detected, scenes
 
 if TYPE_CHECKING:
-    from archspec.detection.annotations import Annotated, Scenes
+    from archspec.detection.scenes.annotations import Annotated, Scenes
 
 A, B, C, FAR = (0, 0, 10, 10), (20, 20, 40, 40), (50, 50, 60, 80), (500, 500, 520, 520)
 

@@ -12,12 +12,12 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from archspec.detection.coco_map import NAMES, coco_map
+from archspec.detection.judging.coco_map import NAMES, coco_map
 from tests.detection.making import case, detected, scenes
 
 if TYPE_CHECKING:
-    from archspec.detection.annotations import Scenes
-    from archspec.detection.average_precision import Detected
+    from archspec.detection.judging.average_precision import Detected
+    from archspec.detection.scenes.annotations import Scenes
 
 A, B, FAR = (0, 0, 10, 10), (20, 20, 60, 60), (500, 500, 520, 520)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from archspec.detection.average_precision import average_precision
-from archspec.detection.coco_map import coco_map
-from archspec.detection.paper import beside, paper
-from archspec.detection.voc import CLASSES
+from archspec.detection.judging.average_precision import average_precision
+from archspec.detection.judging.coco_map import coco_map
+from archspec.detection.judging.paper import beside, paper
+from archspec.detection.scenes.voc import CLASSES
 from tests.detection.making import detected, scenes
 
 A = (0, 0, 10, 10)

@@ -17,7 +17,7 @@ from archspec.detection.boxes import Captioned, Place, colour, drawn, encoded, s
 from tests.detection.making import detected
 
 if TYPE_CHECKING:
-    from archspec.detection.average_precision import Detected
+    from archspec.detection.judging.average_precision import Detected
 
 NAMES = ("cat", "dog", "bird")
 GREY = (119, 119, 119)

@@ -13,15 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
-from archspec.detection import coco as reader
-from archspec.detection.coco import find, read, read_folder
+from archspec.detection.scenes import coco as reader
+from archspec.detection.scenes.coco import find, read, read_folder
 from archspec.errors import FileError, concise
 from tests.detection.making import annotation, coco, coco_table
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from archspec.detection.annotations import Scenes
+    from archspec.detection.scenes.annotations import Scenes
 
 
 def loaded(root: Path, table: Any = None) -> Scenes:

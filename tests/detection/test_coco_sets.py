@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from archspec.detection.metrics import words
-from archspec.detection.sets import NAMES, find
+from archspec.detection.judging.metrics import words
+from archspec.detection.scenes.sets import NAMES, find
 from archspec.errors import FileError
 from tests.detection.making import coco, coco_table, picture, voc, voc_xml
 

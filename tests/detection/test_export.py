@@ -16,13 +16,16 @@ from archspec import provenance
 from archspec.backends.onnx.write import Form
 from archspec.deploy.session import open_session
 from archspec.deploy.verify import loaded as read_model
-from archspec.detection import onnx_boxes, onnx_parts, onnx_proof, stored
+from archspec.detection import stored
 from archspec.detection.build import detector
-from archspec.detection.export import IMAGE, Order, export
-from archspec.detection.onnx_boxes import cell
-from archspec.detection.onnx_proof import live, random
-from archspec.detection.onnx_steps import Boxes, alike, boxes, image
-from archspec.detection.onnx_verify import verify_detector
+from archspec.detection.onnx import boxes as onnx_boxes
+from archspec.detection.onnx import parts as onnx_parts
+from archspec.detection.onnx import proof as onnx_proof
+from archspec.detection.onnx.boxes import cell
+from archspec.detection.onnx.export import IMAGE, Order, export
+from archspec.detection.onnx.proof import live, random
+from archspec.detection.onnx.steps import Boxes, alike, boxes, image
+from archspec.detection.onnx.verify import verify_detector
 from archspec.errors import FileError
 from archspec.weights.files import read_weights, write_weights
 from tests.cli.running import cli
@@ -269,7 +272,7 @@ def test_a_small_file_of_a_large_detector_is_not_written_anew(
     model = read_model(tmp_path / "out" / f"{name}.onnx")
     kept = max(model.graph.initializer, key=lambda each: each.ByteSize())
     kept.raw_data = b""
-    monkeypatch.setattr("archspec.detection.onnx_verify.written", None)
+    monkeypatch.setattr("archspec.detection.onnx.verify.written", None)
     (graph,) = [each for each in verify_detector(tmp_path / "x.onnx", model) if each.name == "graph"]
     assert not graph.ok
     assert re.fullmatch(

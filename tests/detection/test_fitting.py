@@ -11,7 +11,7 @@ import pytest
 
 from archspec.detection.fitting import fits, usual_recipe, usual_set
 from archspec.detection.load import LoadedDetector, load_detector
-from archspec.detection.sets import NAMES
+from archspec.detection.scenes.sets import NAMES
 from archspec.errors import SpecError
 from archspec.recipes.load import load_recipe, recipe_names
 

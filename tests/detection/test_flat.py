@@ -14,11 +14,11 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from archspec.data.order import Plan
 from archspec.data.prepare import Placement
-from archspec.detection.annotations import Splits
 from archspec.detection.build import detector
-from archspec.detection.feed import Pictures
-from archspec.detection.flat import MOST_TOLD, refuse_flat, refuse_flat_ones
 from archspec.detection.pyramid import bounds
+from archspec.detection.scenes.annotations import Splits
+from archspec.detection.scenes.feed import Pictures
+from archspec.detection.scenes.flat import MOST_TOLD, refuse_flat, refuse_flat_ones
 from archspec.detection.testing import Improvements, detected
 from archspec.detection.training import Detection
 from archspec.errors import FileError, concise
@@ -29,7 +29,7 @@ from tests.detection.test_detector_build import small
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from archspec.detection.annotations import Scenes
+    from archspec.detection.scenes.annotations import Scenes
 
 SIDES = st.integers(1, 12)
 

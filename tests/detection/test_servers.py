@@ -13,9 +13,16 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from archspec.detection.average_precision import Detected, average_precision
-from archspec.detection.coco_map import NAMES, coco_map
-from archspec.detection.servers import coco_results, destination, voc_files, write, write_coco, write_voc
+from archspec.detection.judging.average_precision import Detected, average_precision
+from archspec.detection.judging.coco_map import NAMES, coco_map
+from archspec.detection.judging.servers import (
+    coco_results,
+    destination,
+    voc_files,
+    write,
+    write_coco,
+    write_voc,
+)
 from archspec.errors import FileError
 from tests.detection.making import case, detected, scenes
 from tests.detection.test_average_precision_coco import as_json, plain
@@ -23,7 +30,7 @@ from tests.detection.test_average_precision_coco import as_json, plain
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from archspec.detection.annotations import Scenes
+    from archspec.detection.scenes.annotations import Scenes
 
 A, B = (0.0, 0.0, 10.0, 10.0), (20.5, 30.25, 40.0, 50.0)
 

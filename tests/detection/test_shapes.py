@@ -11,9 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from archspec.detection.annotations import Annotated, Objects
-from archspec.detection.shapes import CLASSES, SEEN, make, painted, scenes
-from archspec.detection.views import Varying, drawn, fitted, mirrored_boxes, scaled_boxes, shown, streamed
+from archspec.detection.scenes.annotations import Annotated, Objects
+from archspec.detection.scenes.shapes import CLASSES, SEEN, make, painted, scenes
+from archspec.detection.scenes.views import (
+    Varying,
+    drawn,
+    fitted,
+    mirrored_boxes,
+    scaled_boxes,
+    shown,
+    streamed,
+)
 from archspec.errors import FileError
 
 SIDES = (12, 60)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from archspec.detection.average_precision import Detected
+    from archspec.detection.judging.average_precision import Detected
     from archspec.detection.modules import RegionDetector
 
 SIZES = [(64, 80), (50, 40), (33, 90), (130, 70)]
@@ -324,7 +324,7 @@ def test_improvements_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> N
 
 
 def test_rows_are_those_of_table_9_and_add_up(tmp_path: Path) -> None:
-    from archspec.detection.paper import paper
+    from archspec.detection.judging.paper import paper
 
     nets = [made(tmp_path), made(tmp_path, seed=1)]
     told = Improvements(refine=True, vote=0.4, sides=(48, 64))

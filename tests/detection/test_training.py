@@ -12,10 +12,10 @@ import torch
 
 import archspec
 from archspec.data.order import Plan
-from archspec.detection import shapes
-from archspec.detection.feed import PLACE, Pictures
+from archspec.detection.judging.metrics import judged
 from archspec.detection.load import load_detector
-from archspec.detection.metrics import judged
+from archspec.detection.scenes import shapes
+from archspec.detection.scenes.feed import PLACE, Pictures
 from archspec.detection.stored import opened, restored
 from archspec.detection.testing import detected
 from archspec.detection.training import Detection, fitted
@@ -32,8 +32,8 @@ from tests.train.running import as_rank, at, in_ranks, stop_at, weights
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from archspec.detection.annotations import Splits
     from archspec.detection.load import LoadedDetector
+    from archspec.detection.scenes.annotations import Splits
     from archspec.recipes.load import LoadedRecipe
 
 SETTINGS = (

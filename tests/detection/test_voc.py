@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from archspec.detection.gathering import MOST_PROBLEMS
-from archspec.detection.markup import MOST_DEEP, MOST_ELEMENTS, Broken, parsed
-from archspec.detection.voc import CLASSES, has, read, read_combination, read_unjudged
+from archspec.detection.scenes.gathering import MOST_PROBLEMS
+from archspec.detection.scenes.markup import MOST_DEEP, MOST_ELEMENTS, Broken, parsed
+from archspec.detection.scenes.voc import CLASSES, has, read, read_combination, read_unjudged
 from archspec.errors import FileError, concise
 from tests.detection.making import DOG, picture, voc, voc_xml
 

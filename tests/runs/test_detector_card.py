@@ -12,9 +12,9 @@ import pytest
 
 from archspec import provenance
 from archspec.detection.counts import counted
+from archspec.detection.judging.paper import paper as of_tables
 from archspec.detection.load import load_detector
 from archspec.detection.models import Detector
-from archspec.detection.paper import paper as of_tables
 from archspec.errors import FileError
 from archspec.recipes.load import load_recipe
 from archspec.runs.card import DetectorCard, card, write_card

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from archspec.detection.annotations import Scenes, Splits
-    from archspec.detection.average_precision import ClassPrecision, Detected
-    from archspec.detection.coco_map import ClassMap
+    from archspec.detection.judging.average_precision import ClassPrecision, Detected
+    from archspec.detection.judging.coco_map import ClassMap
+    from archspec.detection.judging.metrics import Judged
+    from archspec.detection.judging.paper import Number
     from archspec.detection.load import LoadedDetector
-    from archspec.detection.metrics import Judged
     from archspec.detection.modules import RegionDetector
-    from archspec.detection.paper import Number
     from archspec.detection.rows import Row
+    from archspec.detection.scenes.annotations import Scenes, Splits
     from archspec.weights.files import Weights
     from archspec_cli.commands.eval import Split
 
@@ -111,8 +111,8 @@ def _only_write(
     first: LoadedDetector, asked: Asked, scenes: Scenes, row: Row, record: dict[str, Any]
 ) -> None:
     """For pictures that only their set's server can judge."""
-    from archspec.detection.metrics import words
-    from archspec.detection.servers import destination
+    from archspec.detection.judging.metrics import words
+    from archspec.detection.judging.servers import destination
 
     found = _found(row, scenes)
     written = _written(asked, scenes, found, split="test")
@@ -133,7 +133,7 @@ def _written(
     """The files for the set's server, where they are asked for."""
     if asked.write is None:
         return None
-    from archspec.detection.servers import write
+    from archspec.detection.judging.servers import write
 
     files = [*map(str, write(asked.write, scenes, found, split=split))]
     say(f"written: {', '.join(files)}")
@@ -141,7 +141,7 @@ def _written(
 
 
 def _tested(first: tuple[LoadedDetector, Weights], asked: Asked) -> Tested:
-    from archspec.detection.sets import find
+    from archspec.detection.scenes.sets import find
 
     name = asked.data or _learned_from(first[1])
     source = find(name, asked.root, say)
@@ -165,7 +165,7 @@ def _tested(first: tuple[LoadedDetector, Weights], asked: Asked) -> Tested:
 
 def _learned_from(weights: Weights) -> str:
     """The set that weights say they learned from. A file may be anybody's, so it names no folder that is then read."""
-    from archspec.detection.sets import NAMES
+    from archspec.detection.scenes.sets import NAMES
     from archspec.train.contenders import DATA
 
     name, known = weights.metadata.get(DATA), f"--data takes {', '.join(NAMES)}, or a folder"
@@ -197,14 +197,14 @@ def _check(loaded: LoadedDetector, weights: Weights, scenes: Scenes) -> None:
 
 def _refuse_flat(detectors: Sequence[RegionDetector], asked: Asked, scenes: Scenes) -> None:
     """Before anything is computed, and with the names of their files."""
-    from archspec.detection.flat import refuse_flat_ones
     from archspec.detection.pyramid import bounds
+    from archspec.detection.scenes.flat import refuse_flat_ones
 
     refuse_flat_ones(scenes, [both for each in detectors for both in bounds(each, asked.sizes)])
 
 
 def _scored(row: Row, scenes: Scenes) -> Scored:
-    from archspec.detection.metrics import judged
+    from archspec.detection.judging.metrics import judged
 
     found = _found(row, scenes)
     return Scored(row, found, judged(scenes, found))
@@ -272,7 +272,7 @@ def _human(first: LoadedDetector, asked: Asked, scenes: Scenes, scored: Sequence
 
 def _values(scored: Sequence[Scored]) -> tuple[list[str], list[list[str]]]:
     """A column for mAP, or COCO's two."""
-    from archspec.detection.coco_map import CocoResult
+    from archspec.detection.judging.coco_map import CocoResult
 
     header, cells = ["mAP"], []
     for each in scored:
@@ -308,7 +308,7 @@ def _number(name: str, asked: Asked) -> Number | None:
 
 def _beside(number: Number, scenes: Scenes, scored: Sequence[Scored]) -> list[Any]:
     """The paper's rows, then ours."""
-    from archspec.detection.paper import beside, paper
+    from archspec.detection.judging.paper import beside, paper
 
     printed: list[Any] = []
     ours: list[Any] = []
@@ -324,7 +324,7 @@ def _beside(number: Number, scenes: Scenes, scored: Sequence[Scored]) -> list[An
 
 
 def _paper(number: Number, scenes: Scenes, scored: Sequence[Scored]) -> str:
-    from archspec.detection.paper import paper
+    from archspec.detection.judging.paper import paper
 
     told = paper().tables[number]
     rows = [

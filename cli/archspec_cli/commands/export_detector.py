@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from archspec import provenance
 from archspec.detection import keys, stored
-from archspec.detection.export import IMAGE, Order, export, metadata
 from archspec.detection.kind import is_detector
 from archspec.detection.load import load_detector
+from archspec.detection.onnx.export import IMAGE, Order, export, metadata
 from archspec.lift.files import is_weights
 from archspec.weights.files import checked, read_weights
 from archspec.weights.match import fitting
@@ -20,9 +20,9 @@ from archspec_cli.reports import sanitize
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from archspec.detection.export import Exported, File
     from archspec.detection.load import LoadedDetector
-    from archspec.detection.onnx_proof import Case
+    from archspec.detection.onnx.export import Exported, File
+    from archspec.detection.onnx.proof import Case
     from archspec.weights.contents import Array
     from archspec.weights.files import Weights
     from archspec_cli.commands.export import Asked
@@ -114,7 +114,7 @@ def _opened(
 def _tensors(loaded: LoadedDetector, weights: Weights | None, asked: Asked) -> Mapping[str, Array]:
     if weights is not None:
         return fitting(keys.shapes(loaded), weights)
-    from archspec.detection.onnx_proof import initial
+    from archspec.detection.onnx.proof import initial
 
     say(f"no --weights: the detector is as it starts training, seed {asked.seed}, and not trained")
     return initial(loaded, asked.seed)

@@ -41,7 +41,7 @@ def _checks(file: Path, weights: Path | None) -> list[Check]:
 
         return verify_stored(file) or verify_weights(file)
     from archspec.deploy.verify import loaded, said_by, verify_model
-    from archspec.detection.onnx_verify import of_detector, verify_detector
+    from archspec.detection.onnx.verify import of_detector, verify_detector
     from archspec.train.checkpoint import model_weights
     from archspec.weights.files import read_weights
 

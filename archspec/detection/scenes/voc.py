@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from archspec.data.reading import content, damaged, opened, unreadable
 from archspec.data.telling import silent
 from archspec.deploy.pictures import FORMATS, SUFFIXES
-from archspec.detection.annotations import Splits, together
-from archspec.detection.gathering import Gathering, finite, sensible
-from archspec.detection.markup import Broken, Element, parsed
+from archspec.detection.scenes.annotations import Splits, together
+from archspec.detection.scenes.gathering import Gathering, finite, sensible
+from archspec.detection.scenes.markup import Broken, Element, parsed
 from archspec.errors import FileError, did_you_mean, file_error
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from archspec.data.telling import Say
-    from archspec.detection.annotations import Scenes
+    from archspec.detection.scenes.annotations import Scenes
 
 CLASSES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from archspec.detection.average_precision import VocResult
+from archspec.detection.judging.average_precision import VocResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from archspec.detection.coco_map import CocoResult
+    from archspec.detection.judging.coco_map import CocoResult
 
 PAPER = Path(__file__).with_name("paper.toml")
 Metric = Literal["voc", "map", "map_50"]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from archspec.data.order import Indices
-    from archspec.detection.annotations import Annotated, Bytes, Floats, Id, Objects, Scenes
+    from archspec.detection.scenes.annotations import Annotated, Bytes, Floats, Id, Objects, Scenes
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from archspec.detection.modules import RegionDetector
-    from archspec.detection.onnx_parts import Made
+    from archspec.detection.onnx.parts import Made
     from archspec.weights.contents import Array
 
 OUTPUTS = ("boxes", "scores", "labels")

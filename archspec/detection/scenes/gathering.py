@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from archspec.data.sets import Paths
-from archspec.detection.annotations import Objects, Scenes
+from archspec.detection.scenes.annotations import Objects, Scenes
 from archspec.errors import Diagnostic, FileError, Span
 from archspec.preprocessing import MAX_PIXELS
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from os import PathLike
 
-    from archspec.detection.annotations import Id
+    from archspec.detection.scenes.annotations import Id
 
 MOST_PROBLEMS = 20
 _SLACK = 1e-6

@@ -11,8 +11,8 @@ from archspec.deploy.export import FORM, GRAPH, graph_digest
 from archspec.deploy.verify import form_said, outlines, said_by
 from archspec.detection import keys, stored
 from archspec.detection.build import REGION, SHARED
-from archspec.detection.export import FILE, NAMES, Order, written
 from archspec.detection.keys import PREDICTOR, PROPOSALS
+from archspec.detection.onnx.export import FILE, NAMES, Order, written
 from archspec.errors import FileError
 from archspec.weights.files import Weights
 from archspec.weights.verify import Check
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
     from archspec.detection.load import LoadedDetector
-    from archspec.detection.onnx_parts import FileName
+    from archspec.detection.onnx.parts import FileName
     from archspec.ir.operation import Shape
     from archspec.weights.contents import Array
 

@@ -16,7 +16,7 @@ from archspec.backends.onnx.write import OPSETS, check_sizes
 from archspec.detection.build import REGION, SHARED
 from archspec.detection.counts import predictor_graph, proposal_graph
 from archspec.detection.keys import PREDICTOR, PROPOSALS
-from archspec.detection.onnx_boxes import detections, pooled, proposals, resized, with_one_more
+from archspec.detection.onnx.boxes import detections, pooled, proposals, resized, with_one_more
 from archspec.errors import file_error
 
 if TYPE_CHECKING:

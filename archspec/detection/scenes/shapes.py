@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from archspec.data.order import Use, below, noise, uniform
 from archspec.data.telling import silent
-from archspec.detection.annotations import Objects, Scenes, Splits, joined
+from archspec.detection.scenes.annotations import Objects, Scenes, Splits, joined
 from archspec.errors import file_error
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from archspec.data.telling import Say
-    from archspec.detection.annotations import Bytes
+    from archspec.detection.scenes.annotations import Bytes
 
     Numbers = NDArray[np.float64]
     Masks = NDArray[np.bool_]

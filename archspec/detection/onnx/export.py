@@ -27,7 +27,7 @@ from archspec.deploy.export import (
     value_of,
 )
 from archspec.detection import keys, stored
-from archspec.detection.onnx_parts import FileName, Made, check_exportable, made
+from archspec.detection.onnx.parts import FileName, Made, check_exportable, made
 from archspec.errors import file_error
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from archspec.detection.load import LoadedDetector
-    from archspec.detection.onnx_proof import Proof
+    from archspec.detection.onnx.proof import Proof
     from archspec.weights.contents import Array
 
 FILE = "archspec.file"
@@ -156,7 +156,7 @@ def export(
             files.append(_finished(name, staged, target, one.model))
         proof = None
         if order.prove:
-            from archspec.detection.onnx_proof import proved
+            from archspec.detection.onnx.proof import proved
 
             proof = proved(loaded, tensors, written_to, order, say)
         move(folder, target)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from archspec.data.find import VARIABLE, roots
 from archspec.data.telling import paced, silent
-from archspec.detection import coco, shapes, voc
+from archspec.detection.scenes import coco, shapes, voc
 from archspec.errors import did_you_mean, file_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from archspec.data.telling import Say
-    from archspec.detection.annotations import Scenes, Splits
+    from archspec.detection.scenes.annotations import Scenes, Splits
 
 NAMES = ("shapes", *voc.COMBINATIONS, "coco")
 _INSIDE = ("", "VOC", "voc", "COCO", "coco", "coco2017", "coco2014")

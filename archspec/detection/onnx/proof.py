@@ -12,8 +12,8 @@ from archspec.deploy.session import open_session
 from archspec.detection import keys
 from archspec.detection.build import REGION, SHARED, detector
 from archspec.detection.modules import PerImage, PerRegion
-from archspec.detection.onnx_parts import FileName, made
-from archspec.detection.onnx_steps import OUTPUTS, Boxes, alike, boxes, compared, image, probed
+from archspec.detection.onnx.parts import FileName, made
+from archspec.detection.onnx.steps import OUTPUTS, Boxes, alike, boxes, compared, image, probed
 from archspec.errors import file_error
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
     from torch import Tensor, nn
 
-    from archspec.detection.export import Order
     from archspec.detection.load import LoadedDetector
     from archspec.detection.modules import RegionDetector
-    from archspec.detection.onnx_parts import Made
+    from archspec.detection.onnx.export import Order
+    from archspec.detection.onnx.parts import Made
     from archspec.weights.contents import Array
 
 BATCHES = (1, 2)

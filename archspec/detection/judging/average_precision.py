@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from archspec.detection.annotations import Annotated, Flags, Floats, Labels, Scenes
+    from archspec.detection.scenes.annotations import Annotated, Flags, Floats, Labels, Scenes
 
 Year = Literal[2007, 2012]
 

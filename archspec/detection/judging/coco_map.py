@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from archspec.detection.average_precision import checked
+from archspec.detection.judging.average_precision import checked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from archspec.detection.annotations import Objects, Scenes
-    from archspec.detection.average_precision import Detected
+    from archspec.detection.judging.average_precision import Detected
+    from archspec.detection.scenes.annotations import Objects, Scenes
 
 NAMES = (
     *("map", "map_50", "map_75", "map_small", "map_medium", "map_large"),

@@ -10,8 +10,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from archspec.detection.average_precision import checked
-from archspec.detection.voc import COMBINATIONS
+from archspec.detection.judging.average_precision import checked
+from archspec.detection.scenes.voc import COMBINATIONS
 from archspec.errors import file_error
 from archspec.weights.safetensors import staged
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from archspec.detection.annotations import Scenes
-    from archspec.detection.average_precision import Detected
+    from archspec.detection.judging.average_precision import Detected
+    from archspec.detection.scenes.annotations import Scenes
 
 _IN_A_NAME = re.compile(r"[A-Za-z0-9][\w+-]{0,99}", re.ASCII)
 

@@ -9,7 +9,7 @@ import torch
 
 from archspec.data.feed import Batch, shares, tested
 from archspec.data.stream import Damaged, Loader
-from archspec.detection.views import Varying, drawn, shown
+from archspec.detection.scenes.views import Varying, drawn, shown
 from archspec.errors import FileError
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from archspec.data.order import Plan
     from archspec.data.stream import Item
-    from archspec.detection.annotations import Scenes
-    from archspec.detection.views import Shown
+    from archspec.detection.scenes.annotations import Scenes
+    from archspec.detection.scenes.views import Shown
 
 PLACE = "place"
 """In a target: which picture of the set it is of."""

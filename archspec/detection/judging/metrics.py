@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from archspec.detection.average_precision import VocResult, average_precision
-from archspec.detection.coco_map import CocoResult, coco_map
+from archspec.detection.judging.average_precision import VocResult, average_precision
+from archspec.detection.judging.coco_map import CocoResult, coco_map
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from archspec.detection.annotations import Scenes
-    from archspec.detection.average_precision import Detected, Year
+    from archspec.detection.judging.average_precision import Detected, Year
+    from archspec.detection.scenes.annotations import Scenes
 
 _YEARS: dict[str, Year] = {"voc2007": 2007, "07+12": 2007, "voc2012": 2012, "07++12": 2012, "shapes": 2012}
 """Sets that VOC's metric judges, and whose year's; all others are judged by COCO's."""

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from archspec.data.reading import content, damaged
 from archspec.data.telling import silent
-from archspec.detection.annotations import Splits
-from archspec.detection.gathering import Gathering, Problems, finite, sensible
+from archspec.detection.scenes.annotations import Splits
+from archspec.detection.scenes.gathering import Gathering, Problems, finite, sensible
 from archspec.errors import file_error
 
 if TYPE_CHECKING:
     from archspec.data.telling import Say
-    from archspec.detection.annotations import Scenes
+    from archspec.detection.scenes.annotations import Scenes
 
 MOST_BYTES = 2**30
 """instances_train2017.json has 469,785,474."""

@@ -1,0 +1,1 @@
+"""How good detections are, and what the paper and its servers say."""

@@ -1,0 +1,1 @@
+"""Pictures with objects: sets, their files, and what a detector is shown of them."""
