@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from functools import cache
 from pathlib import Path
@@ -20,8 +19,6 @@ ROOT = Path(__file__).parent.parent
 SPECS = [path.relative_to(ROOT).as_posix() for path in networks(ROOT / "specs")]
 
 
-# two workers with two threads each would wait for one another; processes that tests start do the same
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 # a shell that starts tests in the background ignores it, and so would every process that a test interrupts
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
