@@ -120,7 +120,17 @@ def _ways(net: Net, unit: Unit) -> list[tuple[int, int, str]]:
 
 
 def _of(net: Net, unit: Unit) -> list[Shortcut]:
-    return [way for way in net.shortcuts if unit.start <= way.start and way.end <= unit.end]
+    return [
+        way
+        for way in net.shortcuts
+        if unit.start <= way.start and way.end <= unit.end and not _of_before(net, way, unit)
+    ]
+
+
+def _of_before(net: Net, way: Shortcut, unit: Unit) -> bool:
+    """Whether a shortcut around no box, where one unit ends and this one begins, is the other's."""
+    around_nothing = way.start == way.end == unit.start
+    return around_nothing and any(other.end == unit.start for other in net.units if other is not unit)
 
 
 def _folded(net: Net, runs: list[list[Unit]]) -> Net:

@@ -7,7 +7,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import archspec
@@ -95,7 +95,19 @@ def test_whatever_loads_can_be_drawn(spec: strategies.Table, collapse: bool, eve
         assert of(seen(network, wanted=Wanted(blocks=True, everything=everything)), "block")
 
 
+AROUND_NOTHING: strategies.Table = {
+    **SMALL,
+    "blocks": {
+        "own": {"out": "width", "layers": [{"act": True}, {"conv": 1, "out": "out"}], "project_after": 2}
+    },
+    "stages": [{"name": "s0", "width": 4, "depth": 1, "shortcut": "B", "block": "own"}],
+    "head": {"layers": [{"pool": "average"}]},
+}
+"""Its shortcut starts and ends where the block does."""
+
+
 @given(strategies.specs())
+@example(AROUND_NOTHING)
 @settings(max_examples=25, deadline=None)
 def test_nothing_is_lost_by_collapsing(spec: strategies.Table) -> None:
     from archspec.drawing.draw import nets
