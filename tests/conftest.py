@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 SPECS = [path.relative_to(ROOT).as_posix() for path in networks(ROOT / "specs")]
 
+
+# two workers have two cores; and a sum by two threads is rounded otherwise. Read when torch or onnxruntime is loaded
+os.environ["OMP_NUM_THREADS"] = "1"
 
 # a shell that starts tests in the background ignores it, and so would every process that a test interrupts
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -138,6 +138,14 @@ class Parted(Protocol):
     def train(self) -> Any:
         """What is trained on: its length, its name, and parts of it."""
 
+    @property
+    def validation(self) -> Any:
+        """What is chosen by; None where nothing is held out."""
+
+    @property
+    def test(self) -> Any:
+        """What is tested on; None where nothing can be."""
+
 
 S = TypeVar("S", bound=Parted)
 

@@ -154,13 +154,11 @@ def _normalised(pixels: np.ndarray[Any, Any], by: Normalisation | None) -> np.nd
 
 def live(architecture: Architecture, tensors: Mapping[str, np.ndarray[Any, Any]]) -> nn.Module:
     """The module of an architecture with its weights, for evaluation."""
-    import torch
-
     from archspec.api import build
+    from archspec.weights.match import load_into
 
     module = build(architecture, init=False)
-    # copied: torch would share arrays that may be read-only
-    module.load_state_dict({key: torch.tensor(values) for key, values in tensors.items()}, strict=False)
+    load_into(module, tensors, strict=False)
     return module.eval()
 
 

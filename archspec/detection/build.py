@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from archspec.detection.load import LoadedDetector
     from archspec.detection.modules import RegionDetector
     from archspec.ir.graph import Graph
-    from archspec.weights.contents import Array
     from archspec.weights.files import Weights
 
 SHARED = "backbone"
@@ -37,11 +36,12 @@ def detector(loaded: LoadedDetector, weights: Weights | None = None, *, init: bo
 
     from archspec.api import build
     from archspec.detection.modules import ContextHeads, RegionDetector, RegionPool
+    from archspec.weights.match import load_into, matched
 
     parts, told = loaded.parts, loaded.detector
     network = build(loaded.architecture, init=init and weights is None)
     if weights is not None:
-        _fill(network, loaded, weights)
+        load_into(network, matched(loaded.architecture, weights))
     shared, region = (_part(network, loaded, graph) for graph in (parts.shared, parts.region))
     norms = _frozen(loaded, shared, region)
     predictor = FastRCNNPredictor(features(loaded), len(told.labels) + 1)
@@ -106,16 +106,6 @@ def _drawn(layer: nn.Conv2d | nn.Linear, std: float) -> None:
     nn.init.normal_(layer.weight, std=std)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
-
-
-def _fill(network: nn.Module, loaded: LoadedDetector, weights: Weights) -> None:
-    import torch
-
-    from archspec.weights.match import matched
-
-    arrays: Mapping[str, Array] = matched(loaded.architecture, weights)
-    # a copy each: torch warns of memory that may not be written to
-    network.load_state_dict({key: torch.tensor(arrays[key]) for key in arrays})
 
 
 def _part(network: nn.Module, loaded: LoadedDetector, graph: Graph) -> nn.Module:

@@ -27,6 +27,14 @@ def _wide(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
+def real(pixels: Tensor) -> Tensor:
+    """Bytes `(H, W, C)` as detectors take a picture: `(C, H, W)` from 0 to 1.
+
+    Laid out as torchvision lays pictures out: another order may be rounded otherwise.
+    """
+    return pixels.permute(2, 0, 1).contiguous().float().div(255)
+
+
 class ProposalHead(nn.Module):
     """A 3x3 convolution, and for each anchor a score and four offsets; torchvision's keeps the map's channels."""
 

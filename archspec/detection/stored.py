@@ -14,13 +14,11 @@ from archspec.provenance import BACKBONE, BACKBONE_HASH, DETECTOR, DIGEST
 from archspec.spec.documents import MAX_BYTES, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from archspec.data.telling import Say
     from archspec.detection.load import LoadedDetector
     from archspec.detection.modules import RegionDetector
-    from archspec.weights.contents import Array
     from archspec.weights.files import Weights
 
 
@@ -65,16 +63,11 @@ def recalled(weights: Weights) -> LoadedDetector | None:
     return loaded
 
 
-def holds_detector(path: Path) -> bool:
-    """Whether a run's folder, a checkpoint or a weights file is a detector's. False for what cannot be read."""
-    from archspec.errors import FileError
-    from archspec.train.checkpoint import model_weights
-    from archspec.weights.files import read_weights
+def holds_detector(file: Path) -> bool:
+    """Whether a weights file says that it is a detector's. Raises `FileError` for a file that cannot be read at all."""
+    from archspec.weights.files import said_by
 
-    try:
-        return DETECTOR in read_weights(model_weights(path)).metadata
-    except FileError:
-        return False
+    return DETECTOR in said_by(file)
 
 
 def opened(path: Path, say: Say = silent) -> tuple[LoadedDetector, Weights]:
@@ -94,12 +87,12 @@ def restored(loaded: LoadedDetector, weights: Weights) -> RegionDetector:
     """The detector with these weights, for tests. Raises `FileError` with all keys and shapes that do not fit."""
     from archspec.detection import keys
     from archspec.detection.build import detector
-    from archspec.weights.match import fitting
+    from archspec.weights.match import fitting, load_into
 
     # before anything is built: a small file may say that it is of a detector of gigabytes
     arrays = fitting(keys.shapes(loaded), weights)
     module = detector(loaded, init=False)
-    _put(module, arrays, strict=True)
+    load_into(module, arrays)
     module.eval()
     return module
 
@@ -109,18 +102,11 @@ def fill(module: RegionDetector, weights: Weights, *, but: str | None = None) ->
 
     Raises `FileError` with all that do not fit.
     """
-    from archspec.weights.match import fitting
+    from archspec.weights.match import fitting, load_into
 
     def wanted(key: str) -> bool:
         return but is None or not key.startswith(but)
 
     own = {key: tuple(each.shape) for key, each in module.state_dict().items() if wanted(key)}
     given = replace(weights, shapes={key: each for key, each in weights.shapes.items() if wanted(key)})
-    _put(module, fitting(own, given), strict=but is None)
-
-
-def _put(module: RegionDetector, arrays: Mapping[str, Array], *, strict: bool) -> None:
-    import torch
-
-    # a copy each: torch warns of memory that may not be written to
-    module.load_state_dict({key: torch.tensor(arrays[key]) for key in arrays}, strict=strict)
+    load_into(module, fitting(own, given), strict=but is None)

@@ -61,11 +61,11 @@ def detected(
     import torch
     from torchvision.models.detection.transform import resize_boxes
 
+    from archspec.detection.modules import real
     from archspec.detection.pyramid import Member
 
     _agree(detectors)
-    # laid out as torchvision lays pictures out: another order may be rounded otherwise
-    image = torch.tensor(pixels).permute(2, 0, 1).contiguous().float().div(255)
+    image = real(torch.tensor(pixels))
     with torch.inference_mode(), _in_eval(detectors):
         members = [Member(each, image, improvements.sides, improvements.across) for each in detectors]
         size = members[0].own.size

@@ -22,7 +22,7 @@ from archspec.detection.scenes.flat import refuse_flat_ones
 from archspec.detection.stored import fill, opened, recalled, restored, stamp
 from archspec.errors import file_error
 from archspec.train.contenders import DATA, RECIPE
-from archspec.train.record import spec_record
+from archspec.train.record import data_record, spec_record
 from archspec.train.scores import Untestable
 from archspec.train.task import Loss, Prepared, Task, Tested
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from archspec.data.feed import Batch
+    from archspec.data.feed import Batch, Feed
     from archspec.data.order import Plan
     from archspec.data.prepare import Placement
     from archspec.detection.load import LoadedDetector
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from archspec.train.topology import Topology
     from archspec.weights.files import Weights
 
-_TOLD = ("objectness", "proposal_boxes", "classes", "boxes")
-"""Our names of the losses."""
 _MOST_NAMED = 30
 
 
@@ -60,7 +58,8 @@ class Detection(Task):
     """What training starts from: a detector's, or its network's, of classification."""
 
     measure = "map"
-    told = _TOLD
+    told = ("objectness", "proposal_boxes", "classes", "boxes")
+    """As `LOSSES`, by our names."""
 
     @property
     def name(self) -> str:
@@ -97,7 +96,8 @@ class Detection(Task):
             validation = Pictures(
                 splits.validation, plan, flip=False, device=placement.device, workers=placement.workers
             )
-        record = {"spec": detector_record(self.loaded), "data": self._of_data(splits, len(train))}
+        learned = replace(splits, train=train)
+        record = {"spec": detector_record(self.loaded), "data": data_record(learned, self.place)}
         carried = {
             **stamp(self.loaded),
             provenance.ORIGIN: f"archspec train, {self.recipe.name}",
@@ -105,17 +105,6 @@ class Detection(Task):
             DATA: train.name,
         }
         return Prepared(feed, validation, record, carried)
-
-    def _of_data(self, splits: Splits, learned: int) -> dict[str, Any]:
-        return {
-            "name": splits.train.name,
-            "place": self.place,
-            "train": learned,
-            "validation": len(splits.validation) if splits.validation is not None else None,
-            "test": len(splits.test) if splits.test is not None else None,
-            "shape": None,
-            "classes": len(splits.train.classes),
-        }
 
     def network(self) -> nn.Module:
         """The module. Raises `FileError` for weights to start from that do not fit."""
@@ -130,31 +119,24 @@ class Detection(Task):
         told = torch.stack([losses[key].float() for key in LOSSES])
         return Loss(told.sum(), told * len(part.images))
 
-    def tally(self, device: torch.device) -> Found:  # noqa: ARG002 - boxes are kept where all ranks' meet
+    def tally(self, feed: Feed, device: torch.device) -> Found:  # noqa: ARG002 - boxes are kept where all ranks' meet
         """Boxes of one test."""
-        validation = held_out(self.splits, self.recipe.recipe.data.split, self.recipe.recipe.data.which)
-        assert validation.validation is not None, "what is tested while training is held out"
-        return Found(validation.validation)
+        assert isinstance(feed, Pictures), "what this task prepared"
+        return Found(feed.scenes)
 
     def tested(self, checkpoint: Path, device: torch.device) -> Tested | None:
         """What a checkpoint finds in the test pictures; None where their objects are not published."""
         scenes = self.splits.test
         if scenes is None:
             return None
-        from archspec.detection.testing import Improvements, detected
+        from archspec.detection.testing import detected
 
         module = restored(*opened(checkpoint)).to(device)
-        found = [detected([module], _pixels(each), Improvements()) for each in scenes]
+        found = [detected([module], each.pixels()) for each in scenes]
         result = judged(scenes, found)
         if result.value is None:
             raise file_error(scenes.name, "AS531", "there are no objects in the test pictures")
         return Tested(result.value, 1 - result.value, "the whole picture", result.as_json())
-
-
-def _pixels(annotated: Any) -> Any:
-    import numpy as np
-
-    return np.asarray(annotated.decoded())
 
 
 class Found:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from archspec.detection import keys
-from archspec.detection.stored import recalled
+from archspec.detection.stored import holds_detector, recalled
 from archspec.errors import FileError
-from archspec.provenance import DETECTOR
 from archspec.weights.files import read_weights
 from archspec.weights.match import fitting
 from archspec.weights.verify import Check, digest_check, fits, messages
@@ -21,9 +20,9 @@ def verify_stored(path: Path) -> list[Check] | None:
 
     Raises `FileError` for a file that cannot be read at all.
     """
-    weights = read_weights(path)
-    if DETECTOR not in weights.metadata:
+    if not holds_detector(path):
         return None
+    weights = read_weights(path)
     checks = [digest_check(weights)]
     try:
         loaded = recalled(weights)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch.nn.functional import cross_entropy
 
 from archspec.api import build
@@ -17,16 +16,17 @@ from archspec.train.evaluate import evaluate
 from archspec.train.record import data_record, spec_record, weights_stamp
 from archspec.train.scores import Tally, Untestable
 from archspec.train.task import TRAIN_ERROR, Loss, Prepared, Task, Tested
-from archspec.weights.match import matched
+from archspec.weights.match import load_into, matched
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    import torch
     from torch import nn
 
     from archspec.architecture import Architecture
-    from archspec.data.feed import Batch
+    from archspec.data.feed import Batch, Feed
     from archspec.data.order import Plan
     from archspec.data.prepare import Placement
     from archspec.data.sets import Splits
@@ -79,9 +79,7 @@ class Classification(Task):
         """As the spec says. Raises `FileError` for weights that do not fit."""
         network = build(self.architecture, init=self.weights is None)
         if self.weights is not None:
-            arrays = matched(self.architecture, self.weights)
-            # a copy each: torch warns of memory that may not be written to
-            network.load_state_dict({key: torch.tensor(arrays[key]) for key in arrays})
+            load_into(network, matched(self.architecture, self.weights))
         return network
 
     def loss(self, forward: Forward, part: Batch) -> Loss:
@@ -93,7 +91,7 @@ class Classification(Task):
         # a rank to which an epoch's last batch leaves nothing has no mean, and gradients of 0
         return Loss(mean if len(part.labels) else logits.sum(), wrong[None])
 
-    def tally(self, device: torch.device) -> Validation:
+    def tally(self, feed: Feed, device: torch.device) -> Validation:  # noqa: ARG002 - counts know no images
         """Counts for one test."""
         return Validation(self.architecture.measure.output[0], device)
 

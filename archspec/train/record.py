@@ -16,15 +16,18 @@ import torch
 from archspec import provenance
 from archspec.data.prepare import central
 from archspec.data.sets import Images
+from archspec.errors import FileError
 from archspec.preprocessing import Preprocessing
+from archspec.runs.folder import read_run
 from archspec.train.contenders import DATA, NORMALISER, RECIPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from archspec.architecture import Architecture
     from archspec.data.prepare import Feeds
-    from archspec.data.sets import Set, Splits
+    from archspec.data.sets import Parted, Set
     from archspec.preprocessing import Color
     from archspec.recipes.load import LoadedRecipe
     from archspec.train.loop import Terms
@@ -58,6 +61,22 @@ def run_record(job: Job, of_task: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def changes(folder: Path, record: Mapping[str, Any]) -> tuple[str, ...]:
+    """A line where a run goes on by other means than `run.json` says: sums are then rounded otherwise."""
+    try:
+        before = read_run(folder).told
+    except FileError:
+        return ()
+    if before is None:
+        return ()
+    then = {**before.terms.model_dump(exclude={"workers"}), **before.versions}
+    now = {**record["terms"], **record["versions"]}
+    other = [f"{name} {then[name]} (now {now[name]})" for name in then if then[name] != now.get(name)]
+    if not other:
+        return ()
+    return (f"may not be the bits of a run in one go: so far computed with {', '.join(other)}",)
+
+
 def spec_record(architecture: Architecture) -> dict[str, Any]:
     """A network in `run.json`."""
     total = architecture.measure.total
@@ -71,15 +90,15 @@ def spec_record(architecture: Architecture) -> dict[str, Any]:
     }
 
 
-def data_record(splits: Splits, place: str) -> dict[str, Any]:
-    """Images in `run.json`, those for validation held out."""
+def data_record(splits: Parted, place: str) -> dict[str, Any]:
+    """Images in `run.json`, those for validation held out; those of a task without a test are none."""
     train = splits.train
     return {
         "name": train.name,
         "place": place,
         "train": len(train),
         "validation": len(splits.validation) if splits.validation is not None else None,
-        "test": len(splits.test),
+        "test": len(splits.test) if splits.test is not None else None,
         "shape": list(train.shape) if isinstance(train, Images) else None,
         "classes": len(train.classes),
     }

@@ -20,7 +20,7 @@ from archspec.train.lock import locked
 from archspec.train.loop import Diverged, Progress, Terms, Trainer
 from archspec.train.memory import keep_large_blocks
 from archspec.train.parallel import load_state, put, whole
-from archspec.train.record import run_record
+from archspec.train.record import changes, run_record
 from archspec.train.scores import Untestable
 from archspec.weights.safetensors import staged
 
@@ -200,7 +200,7 @@ class _Run:
 
     def score(self, feed: Feed) -> float:
         """What is wrong of a set, one look at each image; each rank looks at its share."""
-        tally = self.job.task.tally(self.job.terms.device)
+        tally = self.job.task.tally(feed, self.job.terms.device)
         with self.trainer.tested(self.measured), torch.no_grad():
             self.trainer.network.eval()
             for batch in feed.testing(rank=self.topology.rank, ranks=self.topology.ranks):
@@ -278,7 +278,7 @@ class _Run:
             raise file_error(self.checkpoints, "AS552", message, hint=hint)
         path, loaded = found
         self.restore(path, loaded.snapshot)
-        return (*loaded.remarks, f"going on from {path.name}")
+        return (*loaded.remarks, f"going on from {path.name}", *changes(self.job.folder, self.record))
 
     def restore(self, path: Path, snapshot: Snapshot) -> None:
         """Takes over a checkpoint, bit for bit. Raises `FileError` for one of another run."""

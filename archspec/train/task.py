@@ -109,8 +109,8 @@ class Task(Protocol):
     def loss(self, forward: Forward, part: Batch) -> Loss:
         """Of a part of a batch, which may have no images: then the loss is 0, and all gradients are."""
 
-    def tally(self, device: torch.device) -> Tally:
-        """Counts for one test."""
+    def tally(self, feed: Feed, device: torch.device) -> Tally:
+        """Counts for one test of what a feed gives."""
 
     def tested(self, checkpoint: Path, device: torch.device) -> Tested | None:
         """The test at the end of a run, of the network as it lies on the disk; None where nothing is to be tested on.

@@ -83,6 +83,19 @@ def read_weights(path: Path) -> Weights:
     )
 
 
+def said_by(path: Path) -> Mapping[str, str]:
+    """What a file says of itself, from its header alone: no tensor is read. A checkpoint of torch says nothing.
+
+    Raises `FileError`.
+    """
+    file = str(path)
+    if _kind(path, file) != "safetensors":
+        return {}
+    from archspec.weights.safetensors import read
+
+    return read(path, file).metadata
+
+
 def _kind(path: Path, file: str) -> Literal["safetensors", "pth"]:
     """What a file is, from its first bytes; suffixes are not trusted."""
     head = _head(path, file)

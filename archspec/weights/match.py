@@ -18,6 +18,8 @@ from archspec.weights.contents import Lazy
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from torch import nn
+
     from archspec.architecture import Architecture
     from archspec.weights.contents import Array
     from archspec.weights.files import Weights
@@ -54,6 +56,13 @@ def fitting(
         span = Span(weights.file, 0, 0, 0, 0)
         raise FileError([Diagnostic(code, message, span, hint) for code, message, hint in problems])
     return Lazy(wanted, lambda key: _made(weights, key))
+
+
+def load_into(module: nn.Module, arrays: Mapping[str, Array], *, strict: bool = True) -> None:
+    """Writes arrays by key into a module. A copy each: torch warns of memory that may not be written to."""
+    import torch
+
+    module.load_state_dict({key: torch.tensor(arrays[key]) for key in arrays}, strict=strict)
 
 
 def casts(weights: Weights) -> dict[str, int]:

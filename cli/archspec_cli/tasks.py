@@ -14,7 +14,6 @@ from archspec_cli.output import fail, say
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from archspec.detection.training import Detection
     from archspec.recipes.load import LoadedRecipe
     from archspec.train.task import Task
     from archspec.weights.files import Weights
@@ -122,7 +121,9 @@ class Wanted:
         if self.set in IMAGES:
             return IMAGES[self.set] - held_out
         if self.detects:
-            return len(self._detection().splits.train) - held_out
+            from archspec.detection.scenes.sets import find
+
+            return len(find(self.set, self.root, say).read().train) - held_out
         from archspec.train.fitting import sought
 
         spec, changes = self.network
@@ -138,7 +139,7 @@ class Wanted:
         architecture = fitted(spec, changes, splits, self.recipe.recipe)
         return Classification(architecture, self.recipe, splits, source.place, self._weights())
 
-    def _detection(self) -> Detection:
+    def _detection(self) -> Task:
         from archspec.detection.fitting import fits
         from archspec.detection.load import load_detector
         from archspec.detection.scenes.sets import find

@@ -9,8 +9,6 @@ import archspec
 from tests.backends.conftest import gradients, images, printed
 from tests.conftest import SPECS, architecture
 
-torch.set_num_threads(1)
-
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_printed_and_live_networks_are_one_function(spec: str) -> None:

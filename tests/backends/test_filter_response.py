@@ -18,8 +18,6 @@ from tests.strategies import load
 if TYPE_CHECKING:
     from archspec.architecture import Architecture
 
-torch.set_num_threads(1)
-
 
 def resnet(*settings: str) -> Architecture:
     return archspec.load("cifar/resnet20", settings=["norm.kind=frn", *settings])

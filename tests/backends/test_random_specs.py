@@ -20,7 +20,6 @@ from tests.strategies import Table, load, specs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-torch.set_num_threads(1)
 # a network that fails is shown as it is: shrinking one would build it for minutes
 few = settings(
     derandomize=True,

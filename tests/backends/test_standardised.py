@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from archspec.architecture import Architecture
 
-torch.set_num_threads(1)
-
 
 def resnet(*settings: str) -> Architecture:
     given = ("norm.kind=group", "norm.groups=8", "defaults.standardise=true")

@@ -40,9 +40,7 @@ EXPORT = ("export", "good.toml", "-w", "w.safetensors")
 @pytest.fixture(scope="module")
 def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of good.toml, an export of them, and what users mistake for these; made once."""
-    import torch
 
-    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("material")
     for name, text in (("good.toml", GOOD), ("other.toml", OTHER), ("flat.toml", FLAT)):
         (folder / name).write_text(text)
@@ -349,7 +347,7 @@ def bare(tmp_path: Path, material: Path) -> Path:
 
 
 def archspec_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return python("-m", "archspec", *arguments, folder=folder, OMP_NUM_THREADS="1")
+    return python("-m", "archspec", *arguments, folder=folder)
 
 
 def test_from_a_spec_to_a_prediction_in_processes(bare: Path) -> None:

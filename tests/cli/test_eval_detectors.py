@@ -49,7 +49,6 @@ def weights(folder: Path, name: str, classes: Sequence[str], **said: str) -> Non
 @pytest.fixture(scope="module")
 def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three detectors with random weights, of VOC's classes and of COCO's; VOC's and COCO's folders."""
-    torch.set_num_threads(1)
     torch.manual_seed(2)  # finds some of the objects
     folder = tmp_path_factory.mktemp("material")
     weights(folder, "a", CLASSES, **{DATA: "voc2007"})

@@ -39,7 +39,6 @@ FEW = ("detector.detections.score=0.1", "detector.detections.most=5")
 @pytest.fixture(scope="module")
 def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A detector with random weights, and its run; a network's; and pictures; made once."""
-    torch.set_num_threads(1)
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("material")
     loaded = small(folder, *FEW)

@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-import torch
 from archspec_cli.commands.train import _advice, without_nproc
 from PIL import Image
 
@@ -43,11 +42,6 @@ SYNTHETIC = (
 def accuracy(result: Result) -> float:
     share: float = result.json["top1"]["accuracy"]
     return share
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def test_json_is_one_document_of_figures_that_eval_repeats(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RUN = ("--set-recipe", "schedule.total=3", "--set-recipe", "data.batch=128", "--out", "run")
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'cli'}"}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'cli'}"}
 
 
 def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:

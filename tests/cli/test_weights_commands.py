@@ -47,7 +47,6 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint as another project saves it, a file of ours, and files that are wrong; made once."""
     import torch
 
-    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("material")
     (folder / "good.toml").write_text(GOOD)
     (folder / "other.toml").write_text(OTHER)
@@ -294,7 +293,7 @@ def test_from_a_checkpoint_to_a_proved_file_in_processes(bare: Path) -> None:
         ["weights", "verify", "w.safetensors"],
         ["verify", "w.safetensors"],
     ):
-        done = python("-m", "archspec", *command, folder=bare, OMP_NUM_THREADS="1")
+        done = python("-m", "archspec", *command, folder=bare)
         assert (done.returncode, done.stderr) == (0, "")
 
 

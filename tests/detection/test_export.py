@@ -49,7 +49,6 @@ KINDS = ["detector.regions.kind=pool", "detector.regions.kind=align"]
 
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
-    torch.set_num_threads(1)
     torch.manual_seed(0)
 
 

@@ -61,11 +61,6 @@ def splits() -> Splits:
     return shapes.make(train=24, test=5, size=(48, 48), sides=(10, 24), most=3)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def job_recipe(*recipe: str) -> LoadedRecipe:
     return load_recipe("shapes-detection", [*RECIPE, *recipe])
 
@@ -239,9 +234,10 @@ def test_weights_that_are_no_numbers_are_seen_in_a_validation() -> None:
     task = Detection(small(), job_recipe(), splits())
     module = task.network().eval()
     next(iter(module.parameters())).data.fill_(torch.nan)
-    tally = task.tally(torch.device("cpu"))
+    feed = Pictures(splits().train.part(slice(20, 24)), Plan(4), flip=False)
+    tally = task.tally(feed, torch.device("cpu"))
     with torch.no_grad():
-        for batch in Pictures(splits().train.part(slice(20, 24)), Plan(4), flip=False).testing():
+        for batch in feed.testing():
             tally.add(module, batch)
     with pytest.raises(Untestable):
         tally.error(Topology())

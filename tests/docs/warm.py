@@ -47,9 +47,7 @@ def _command(arguments: list[str], folder: Path, environment: dict[str, str], sa
     for number, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(said / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
     sys.argv = ["archspec", *arguments]
-    import torch
 
-    torch.set_num_threads(1)  # its variable was read when the first process began
     from archspec_cli import main
 
     try:

@@ -158,7 +158,6 @@ def in_ranks(count: int, work: Callable[..., Any], *given: Any) -> list[Any]:
 
 
 def _rank(rank: int, count: int, folder: Path, work: Callable[..., Any], given: tuple[Any, ...]) -> None:
-    torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=count)
     try:
         torch.save(work(Topology(rank, count), *given), folder / f"{rank}.pt")

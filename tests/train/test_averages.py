@@ -20,11 +20,6 @@ if TYPE_CHECKING:
     from archspec.train.run import Job
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def states(of: Job, steps: int) -> list[dict[str, Tensor]]:
     """What a network is at the start and after each step, without averages."""
     torch.manual_seed(0)

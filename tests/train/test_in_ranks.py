@@ -39,11 +39,6 @@ One process is as far from itself when it computes row by row instead of channel
 """
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 

@@ -9,7 +9,6 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-import torch
 
 from archspec.train.checkpoint import newest
 from archspec.train.run import run
@@ -33,7 +32,6 @@ def of(folder: Path) -> Job:
 
 
 def _trains(folder: Path) -> None:
-    torch.set_num_threads(1)
     run(of(folder))
 
 
@@ -63,7 +61,6 @@ def assert_sound(folder: Path, reached: int) -> int:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
     """A run that was left alone, and the seconds it took."""
-    torch.set_num_threads(1)
     folder, began = tmp_path_factory.mktemp("whole"), time.monotonic()
     run(of(folder))
     return folder, time.monotonic() - began

@@ -28,6 +28,7 @@ from tests.train.running import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from archspec.train.run import Job
@@ -58,11 +59,6 @@ VARIANTS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def assert_same(one: Path, other: Path, step: int = TOTAL) -> None:
     first, second = at(one, step), at(other, step)
     assert first.keys() == second.keys()
@@ -86,6 +82,49 @@ def test_wherever_it_stops(stop: int, tmp_path: Path) -> None:
     stop_at(stop, job(tmp_path / "halves"))
     run(job(tmp_path / "halves"))
     assert_same(tmp_path / "whole", tmp_path / "halves")
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """As most machines have more than the one that tests compute with."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def remarks(of: Job) -> tuple[str, ...]:
+    """What a run says when it starts."""
+    said: list[Any] = []
+    run(of, [said.append])
+    found: tuple[str, ...] = said[0]["remarks"]
+    return found
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_by_two_threads(tmp_path: Path) -> None:
+    run(job(tmp_path / "whole"))
+    stop_at(5, job(tmp_path / "halves"))
+    assert remarks(job(tmp_path / "halves")) == ("going on from step-00000005",)
+    assert_same(tmp_path / "whole", tmp_path / "halves")
+
+
+def test_a_run_that_goes_on_by_other_means_is_told_so(tmp_path: Path, two_threads: None) -> None:
+    stop_at(5, job(tmp_path))
+    torch.set_num_threads(1)
+    assert remarks(job(tmp_path, channels_last=False, workers=2)) == (
+        "going on from step-00000005",
+        "may not be the bits of a run in one go: so far computed with threads 2 (now 1), channels_last True (now False)",
+    )
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", "{}"])
+def test_what_was_computed_with_need_not_be_known(content: str | None, tmp_path: Path) -> None:
+    stop_at(5, job(tmp_path))
+    (tmp_path / "run.json").unlink()
+    if content is not None:
+        (tmp_path / "run.json").write_text(content)
+    assert remarks(job(tmp_path)) == ("going on from step-00000005",)
 
 
 def test_a_run_that_ended_and_is_started_again_changes_no_figure(tmp_path: Path) -> None:

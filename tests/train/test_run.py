@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 def test_two_epochs_of_digits(tmp_path: Path) -> None:
     """They are learnt, and the weights say whose they are."""
-    torch.set_num_threads(1)
     net = archspec.load("cifar/resnet20", settings=["n=1", "input.channels=1", "input.size=[8, 8]"])
     recipe = load_recipe("digits", ["schedule.total=2"])
     result = run(Job(Classification(net, recipe, find("digits").read()), tmp_path, Terms()))

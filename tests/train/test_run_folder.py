@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import torch
 
 from archspec.data.sets import Splits
 from archspec.data.synthetic import make
@@ -26,11 +25,6 @@ from tests.train.running import TOTAL, at, job, names, splits, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 # -- one process at a time
@@ -70,7 +64,6 @@ def test_a_second_process_is_refused_until_the_first_is_gone(forks: bool, tmp_pa
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("whole")
     run(job(folder, every=4))
     return folder

@@ -7,7 +7,6 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import torch
 
 from archspec.train import run as running
 from archspec.train.run import Stopped, run
@@ -21,14 +20,8 @@ SETTINGS = ("train.ema=0.9", "train.precise_bn=16")
 """So that the trained network is not the tested one."""
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("whole")
     run(job(folder, *SETTINGS))
     return folder

@@ -15,6 +15,7 @@ from onnx import ModelProto, TensorProto, helper
 from torch import Tensor, nn
 
 from archspec.deploy.proof import errors
+from archspec.detection.modules import real
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -72,7 +73,7 @@ def compared(module: RegionDetector, pixels: Array, seen: Mapping[str, Array], f
 
 def image(pixels: Array) -> Tensor:
     """Bytes `(H, W, C)` as the module takes a picture."""
-    return torch.tensor(pixels).permute(2, 0, 1).contiguous().float().div(255)
+    return real(torch.tensor(pixels))
 
 
 def boxes(found: Mapping[str, Tensor]) -> Boxes:

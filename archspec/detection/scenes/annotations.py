@@ -98,6 +98,12 @@ class Annotated:
         """(n,): from 0."""
         return self.objects.labels
 
+    def pixels(self) -> Bytes:
+        """The same as bytes, (H, W, 3)."""
+        import numpy as np
+
+        return np.asarray(self.decoded())
+
     def decoded(self) -> Image:
         """The picture in RGB, the way up that its boxes are drawn on. Raises `FileError`: AS532."""
         from PIL import Image

@@ -9,7 +9,8 @@ import torch
 
 from archspec.data.feed import Batch, shares, tested
 from archspec.data.stream import Damaged, Loader
-from archspec.detection.scenes.views import Varying, drawn, shown
+from archspec.detection.modules import real
+from archspec.detection.scenes.views import Varying, varied
 from archspec.errors import FileError
 
 if TYPE_CHECKING:
@@ -26,11 +27,11 @@ PLACE = "place"
 
 @dataclass(frozen=True, slots=True)
 class _Pictures:
-    """Pictures varied as they are decoded; as they are, without a seed. A pure function of its items."""
+    """Pictures varied as they are decoded. A pure function of its items."""
 
     scenes: Scenes
     varying: Varying
-    seed: int | None
+    seed: int
 
     def __getitems__(self, items: list[Item]) -> list[Shown] | Damaged:
         import numpy as np
@@ -38,14 +39,8 @@ class _Pictures:
         if not items:
             return []
         indices = np.array([index for _, index in items], np.int64)
-        flips = np.zeros(len(items), bool)
-        if self.seed is not None:
-            flips = drawn(self.varying, self.seed, items[0][0], indices).flip
         try:
-            return [
-                shown(self.scenes[int(index)], 0, self.varying.longest, flip=bool(flip))
-                for index, flip in zip(indices, flips, strict=True)
-            ]
+            return varied(self.scenes, self.varying, self.seed, items[0][0], indices)
         except FileError as error:
             return Damaged(tuple(error.diagnostics))
 
@@ -61,7 +56,7 @@ class Pictures:
         self, scenes: Scenes, plan: Plan, *, flip: bool, device: Any = "cpu", workers: int = 0
     ) -> None:
         self.scenes, self.plan, self.device, self.workers = scenes, plan, device, workers
-        self.varying = Varying(sides=(), flip=flip)
+        self.flip = flip
         self._loader: Loader | None = None
 
     def __len__(self) -> int:
@@ -69,7 +64,7 @@ class Pictures:
 
     def training(self, epoch: int, *, rank: int = 0, ranks: int = 1, start: int = 0) -> Iterator[Batch]:
         """A rank's pieces of one epoch's batches, from batch `start` on. Raises `FileError`: AS532."""
-        self._loader = self._loader or self._made(self.plan.seed)
+        self._loader = self._loader or self._made(flip=self.flip)
         own = list(shares(self, epoch, rank=rank, ranks=ranks, start=start))
         made = self._loader.batches([(epoch, int(index)) for index in share.indices] for share in own)
         for share, pictures in zip(own, made, strict=True):
@@ -79,12 +74,12 @@ class Pictures:
         """A rank's pieces of all pictures, in their order, one at a time, not varied."""
         own = list(tested(len(self), ranks, rank=rank, ranks=ranks))
         items = ([(0, int(index)) for index in share.indices] for share in own)
-        for share, pictures in zip(own, self._made(None).batches(items), strict=True):
+        for share, pictures in zip(own, self._made(flip=False).batches(items), strict=True):
             yield self._batch(pictures, share.indices, share.whole)
 
-    def _made(self, seed: int | None) -> Loader:
-        pinned = False  # pictures are numpy's until they are here
-        return Loader(_Pictures(self.scenes, self.varying, seed), self.workers, pinned=pinned)
+    def _made(self, *, flip: bool) -> Loader:
+        pictures = _Pictures(self.scenes, Varying(sides=(), flip=flip), self.plan.seed)
+        return Loader(pictures, self.workers, pinned=False)  # pictures are numpy's until they are here
 
     def _batch(self, pictures: list[Shown], places: Any, whole: int) -> Batch:
         images = [self._image(each) for each in pictures]
@@ -92,8 +87,7 @@ class Pictures:
         return Batch(images, targets, whole)
 
     def _image(self, picture: Shown) -> torch.Tensor:
-        there = torch.tensor(picture.pixels).to(self.device, non_blocking=True)
-        return there.permute(2, 0, 1).contiguous().float() / 255
+        return real(torch.tensor(picture.pixels).to(self.device, non_blocking=True))
 
     def _target(self, picture: Shown, place: int) -> dict[str, torch.Tensor]:
         found = picture.objects

@@ -83,6 +83,15 @@ def shown(annotated: Annotated, side: int, longest: int, *, flip: bool = False) 
     return Shown(pixels, objects, annotated.image_id, annotated.size, flip)
 
 
+def varied(scenes: Scenes, varying: Varying, seed: int, epoch: int, indices: Indices) -> list[Shown]:
+    """Some pictures as an epoch shows them. Raises `FileError`: AS532."""
+    what = drawn(varying, seed, epoch, indices)
+    return [
+        shown(scenes[int(each)], int(side), varying.longest, flip=bool(flip))
+        for each, side, flip in zip(indices, what.side, what.flip, strict=True)
+    ]
+
+
 def fitted(picture: Image, side: int, longest: int) -> Image:
     """With a shorter side of `side` pixels, or less where the longer one would pass `longest`; 0 keeps the size."""
     from PIL.Image import Resampling
@@ -126,8 +135,4 @@ def streamed(  # noqa: PLR0913 - an epoch is all of these
     """One epoch's batches, from batch `start` on, decoded as they are asked for. Raises `FileError`: AS532."""
     pieces = batches(seed, epoch, len(scenes), batch, rank=rank, ranks=ranks, start=start)
     for indices in pieces:
-        what = drawn(varying, seed, epoch, indices)
-        yield [
-            shown(scenes[int(each)], int(side), varying.longest, flip=bool(flip))
-            for each, side, flip in zip(indices, what.side, what.flip, strict=True)
-        ]
+        yield varied(scenes, varying, seed, epoch, indices)

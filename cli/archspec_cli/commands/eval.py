@@ -54,7 +54,10 @@ def run(
 ) -> None:
     sides = _sides(sizes)
     from archspec.detection.stored import holds_detector
+    from archspec.train.checkpoint import model_weights
 
+    # once: a run's checkpoint is verified whole
+    checkpoints = [model_weights(path, say) for path in checkpoints]
     if holds_detector(checkpoints[0]):
         from archspec_cli.commands import eval_detectors as detectors
 

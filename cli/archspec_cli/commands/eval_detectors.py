@@ -211,14 +211,10 @@ def _scored(row: Row, scenes: Scenes) -> Scored:
 
 
 def _found(row: Row, scenes: Scenes) -> list[Detected]:
-    import numpy as np
-
     from archspec.detection.testing import detected
 
     pictures = progress(range(len(scenes)), row.name)
-    return [
-        detected(row.detectors, np.asarray(scenes[place].decoded()), row.improvements) for place in pictures
-    ]
+    return [detected(row.detectors, scenes[place].pixels(), row.improvements) for place in pictures]
 
 
 def _record(

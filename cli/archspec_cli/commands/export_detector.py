@@ -32,7 +32,7 @@ def detects(spec: str, *, allow_outside: bool) -> bool:
     """Whether a detector is named, or weights of one: a file, a checkpoint, a run's folder."""
     path = _weights_of(Path(spec))
     if is_weights(path):
-        return provenance.DETECTOR in read_weights(path).metadata
+        return stored.holds_detector(path)
     return is_detector(spec, allow_outside=allow_outside)
 
 

@@ -91,12 +91,11 @@ def _detector(model: str, *, allow_outside: bool) -> Path | None:
     """The weights file of a detector, or of its run; None for a network."""
     path, kind = Path(model), Path(model).suffix.lower()
     if path.is_dir() or kind == ".safetensors":
-        from archspec.provenance import DETECTOR
+        from archspec.detection.stored import holds_detector
         from archspec.train.checkpoint import model_weights
-        from archspec.weights.files import read_weights
 
         file = model_weights(path, say)
-        if DETECTOR in read_weights(file).metadata:
+        if holds_detector(file):
             return file
         if path.is_dir():
             fail(f"{model} holds a network, not a detector", f"--model {file} is its weights")
