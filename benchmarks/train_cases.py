@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.utils.data import DataLoader
 
-    from archspec.data.prepare import Feeds
+    from archspec.data.feed import Feed
     from archspec.data.sets import Splits
     from archspec.recipes.load import LoadedRecipe
-    from archspec.recipes.models import Recipe
+    from archspec.train.classification import Classification
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
 DEVICES = ("cpu", "cuda")
@@ -171,47 +171,52 @@ def _splits(setting: Setting) -> Splits:
     return Splits(images, None, images.part(slice(0, setting.batch)))
 
 
-def _feeds(setting: Setting, recipe: Recipe) -> Feeds:
-    """Our batches, as `archspec train` prepares them."""
+def _task(setting: Setting, precision: str = "fp32") -> Classification:
+    """What `archspec train` is given."""
+    import archspec
+    from archspec.train.classification import Classification
+
+    recipe = _recipe(setting, precision)
+    return Classification(archspec.load(setting.network.spec), recipe, _splits(setting))
+
+
+def _feed(setting: Setting, task: Classification) -> Feed:
+    """Its batches, as it prepares them."""
     from archspec.data.order import Plan
-    from archspec.data.prepare import Placement, prepared
+    from archspec.data.prepare import Placement
 
     placement = Placement(setting.device, channels_last=True)
-    return prepared(_splits(setting), recipe, Plan(recipe.data.batch), placement)
+    return task.prepare(Plan(task.recipe.recipe.data.batch), placement).train
 
 
-def _endless(feeds: Feeds) -> Iterator[Any]:
+def _endless(feed: Feed) -> Iterator[Any]:
     for epoch in count():
-        yield from feeds.train.training(epoch)
+        yield from feed.training(epoch)
 
 
 def _ours(setting: Setting, clock: Clock, *, precision: str = "fp32", compiled: bool = False) -> None:
     """Our loop: what `archspec train` runs, with its looks and its metrics."""
     import torch
 
-    import archspec
     from archspec.runs.metrics import Metrics
-    from archspec.train.classification import Classification
     from archspec.train.loop import Terms, Trainer
 
     _keep_memory()
-    recipe = _recipe(setting, precision)
-    feeds = _feeds(setting, recipe.recipe)
-    terms = Terms(torch.device(setting.device), compile=compiled)
-    task = Classification(archspec.load(setting.network.spec), recipe, _splits(setting))
-    trainer = Trainer(task, terms, len(feeds.train))
+    task = _task(setting, precision)
+    feed = _feed(setting, task)
+    trainer = Trainer(task, Terms(torch.device(setting.device), compile=compiled), len(feed))
     with tempfile.TemporaryDirectory() as folder, Metrics(Path(folder) / "metrics.jsonl") as metrics:
         clock.ask()
-        for look in trainer.run(clock.ticking(_endless(feeds)), 10**9):
+        for look in trainer.run(clock.ticking(_endless(feed)), 10**9):
             metrics.append({"kind": "train", **look.as_json()})
 
 
 def _our_loader(setting: Setting, clock: Clock) -> None:
     """Our batches, with nobody behind them."""
     _keep_memory()
-    feeds = _feeds(setting, _recipe(setting, "fp32").recipe)
+    feed = _feed(setting, _task(setting))
     clock.ask()
-    for _ in clock.ticking(_endless(feeds)):
+    for _ in clock.ticking(_endless(feed)):
         pass
 
 

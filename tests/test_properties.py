@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import tomli_w
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from archspec import SpecError, source
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
 def many(examples: int) -> settings:
     """The same examples every time: a test that fails must fail again."""
-    slow = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-    return settings(derandomize=True, deadline=None, max_examples=examples, suppress_health_check=slow)
+    return settings(max_examples=examples)
 
 
 def apart(spec: Table) -> Table:

@@ -107,6 +107,6 @@ def test_what_a_description_says_is_not_taken_for_the_spec() -> None:
 
 def test_long_files_are_read_in_time_to_their_length() -> None:
     text = "\n".join(["", TITLE, "# a = 1", *(["#: " + "x" * 80] * 40_000), ""])
-    start = time.perf_counter()
+    start = time.process_time()
     assert len(carried_spec(text) or "") > 3 * 10**6
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 import pytest
-from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from archspec import SpecError
@@ -31,10 +31,7 @@ if TYPE_CHECKING:
 
 # a network that fails is shown as it is: shrinking one would build it for minutes
 few = settings(
-    derandomize=True,
-    deadline=None,
     max_examples=80,
-    suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate],
 )
 # writing a hundred megabytes of ones shows nothing that thirty do not

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import Phase, assume, given, settings
 from torch import Tensor, nn
 
 import archspec
@@ -22,10 +22,7 @@ if TYPE_CHECKING:
 
 # a network that fails is shown as it is: shrinking one would build it for minutes
 few = settings(
-    derandomize=True,
-    deadline=None,
     max_examples=60,
-    suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate],
 )
 

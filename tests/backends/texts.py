@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 
 HOSTILE = [
@@ -129,9 +129,6 @@ TEXTS = st.lists(WORDS, max_size=12).map("".join)
 def many(examples: int) -> settings:
     """The same examples every time; no `explain`, which takes a minute to say little of a text."""
     return settings(
-        derandomize=True,
-        deadline=None,
         max_examples=examples,
-        suppress_health_check=list(HealthCheck),
         phases=[Phase.explicit, Phase.generate, Phase.shrink],
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from archspec_cli.reports import WINDOW, Format, render, sanitize
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from archspec.errors import Diagnostic, Related, Span
@@ -295,7 +295,6 @@ def test_sanitize() -> None:
 SPANS = st.builds(Span, TEXT, st.integers(1, 4), st.integers(1, 20), st.integers(1, 4), st.integers(1, 20))
 
 
-@settings(deadline=None)
 @given(
     st.builds(
         Diagnostic,

@@ -55,7 +55,7 @@ def test_equals_torchvision_bit_for_bit(name: str, width: int, height: int) -> N
     assert np.array_equal(found, by_torchvision(image, PRESETS[name]))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.integers(1, 150),
     st.integers(1, 150),

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import archspec
@@ -88,7 +88,7 @@ def test_source_that_carries_nothing_is_refused(content: bytes, tmp_path: Path) 
         verify_source(tmp_path / "net.py")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(max_examples=60)
 @given(st.data())
 def test_whatever_happens_to_source_is_a_verdict(
     source: Path, good: Architecture, data: st.DataObject

@@ -231,7 +231,7 @@ def test_a_long_name_keeps_its_score() -> None:
 sides = st.floats(-1e6, 1e6) | st.floats(-5, 60)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.tuples(st.integers(1, 50), st.integers(1, 50)),
     st.lists(

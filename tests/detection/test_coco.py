@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
@@ -178,7 +178,7 @@ PATHS = ["images", "annotations", "categories"] + [
 ]
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(path=st.sampled_from(PATHS), value=VALUES)
 def test_any_value_anywhere_is_read_or_refused(tmp_path: Path, path: str, value: Any) -> None:
     file = coco(tmp_path) if not (tmp_path / "annotations").exists() else tmp_path / "annotations" / "x.json"

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 SIDES = st.integers(1, 12)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(height=SIDES, width=SIDES, shorter=SIDES, longest=SIDES)
 def test_what_torchvision_cannot_shrink_is_refused(
     height: int, width: int, shorter: int, longest: int

@@ -119,7 +119,7 @@ def annotated(boxes: list[tuple[float, ...]], size: tuple[int, int] = (80, 100))
     return Annotated(np.ascontiguousarray(ramp), 1, size, Objects.of(rows))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(boxes=BOXES, side=st.integers(0, 200), longest=st.integers(10, 300), flip=st.booleans())
 def test_boxes_follow_their_picture_and_come_back(
     boxes: list[tuple[float, ...]], side: int, longest: int, flip: bool

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archspec.detection.scenes.gathering import MOST_PROBLEMS
@@ -164,7 +164,7 @@ def test_xml_that_means_harm_is_refused(what: str) -> None:
         parsed(text.encode())
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(at=st.integers(0, 700), other=st.binary(max_size=4), cut=st.integers(0, 4))
 def test_annotations_with_some_bytes_changed_are_read_or_refused(
     tmp_path: Path, at: int, other: bytes, cut: int

@@ -59,7 +59,7 @@ def boxes(draw: st.DrawFn) -> Boxes:
     return Boxes(made.reshape(-1, 4), torch.tensor(scores) / 20, torch.tensor(labels, dtype=torch.int64))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 # no overlap of boxes of whole pixels comes near these: 0.3 is 21/70, which float32 rounds otherwise than float64
 @given(found=boxes(), nms=st.sampled_from([0.3001, 0.7001]), vote=st.sampled_from([0.0101, 0.5101, 1.0]))
 def test_boxes_are_kept_and_voted_on_as_plain_loops_do_it(found: Boxes, nms: float, vote: float) -> None:
@@ -91,7 +91,7 @@ def test_nms_is_given_what_scores_more_than_the_least_and_has_sides() -> None:
     assert found.labels.tolist() == [2, 1]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     width=st.integers(0, 600),
     height=st.integers(0, 600),

@@ -76,7 +76,7 @@ def test_mermaid_and_dot_keep_their_structure(text: str) -> None:
 
 
 @given(strategies.specs(), st.booleans(), st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_whatever_loads_can_be_drawn(spec: strategies.Table, collapse: bool, everything: bool) -> None:
     try:
         network = strategies.load(spec)
@@ -108,7 +108,7 @@ AROUND_NOTHING: strategies.Table = {
 
 @given(strategies.specs())
 @example(AROUND_NOTHING)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_nothing_is_lost_by_collapsing(spec: strategies.Table) -> None:
     from archspec.drawing.draw import nets
 

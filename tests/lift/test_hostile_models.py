@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
@@ -306,7 +306,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("flipped")
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=250)
 @given(flips=st.lists(st.tuples(st.integers(0, len(BYTES) - 1), st.integers(0, 255)), min_size=1, max_size=6))
 @example(flips=[(0, 255)])
 def test_flipped_bytes_end_in_a_spec_or_a_diagnostic(folder: Path, flips: list[tuple[int, int]]) -> None:
@@ -340,7 +340,7 @@ def test_the_lean_graph_is_fine(tmp_path: Path) -> None:
     assert outcome(saved(tmp_path, LEAN)) == ("fine", "")
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=600)
 @given(flips=st.lists(st.tuples(st.integers(0, len(LEAN) - 1), st.integers(0, 255)), min_size=1, max_size=3))
 def test_flipped_bytes_of_a_lean_graph(folder: Path, flips: list[tuple[int, int]]) -> None:
     content = bytearray(LEAN)
@@ -352,7 +352,7 @@ def test_flipped_bytes_of_a_lean_graph(folder: Path, flips: list[tuple[int, int]
 _NUMBERS = st.sampled_from([-(2**63), -(2**31), -4, -1, 0, 1, 2, 3, 5, 32, 2**31, 2**63 - 1])
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300)
 @given(st.data())
 def test_changed_settings_of_a_lean_graph(folder: Path, data: st.DataObject) -> None:
     """Files that are well-formed, but say nonsense: lists of any length, sizes of any sign, edges that go anywhere."""

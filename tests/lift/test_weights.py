@@ -157,7 +157,7 @@ def test_our_own_keys_stay_as_they_are() -> None:
     assert recognised(own) == (own, None)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_shapes_of_any_kind_end_in_a_spec_or_a_diagnostic(data: st.DataObject) -> None:
     held = dict(shapes("cifar/resnet20"))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from archspec.recipes.load import load_recipe
@@ -172,7 +172,6 @@ class TestPlateau:
         assert state.drops == (6 * 5005,)
         assert lr(paper, 6 * 5005, steps_per_epoch=5005, state=state) == 0.01
 
-    @settings(deadline=None)  # the first optimiser of a process takes seconds
     @given(st.lists(st.integers(0, 20), min_size=1, max_size=40))
     def test_it_is_torchs_own_rule(self, errors: list[int]) -> None:
         optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)

@@ -401,7 +401,7 @@ def test_strangers_words_are_words(tmp_path: Path) -> None:
     assert json.dumps(found.as_json()).isascii()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text())
 def test_escaped_words_stay_on_their_line_and_are_the_words(text: str) -> None:
     seen = escaped(text)
@@ -409,7 +409,7 @@ def test_escaped_words_stay_on_their_line_and_are_the_words(text: str) -> None:
     assert not re.search(r"(?<!\\)(?:\\\\)*[`*_\[\]<>#|]", seen)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.text(alphabet="`\na \x1b"))
 def test_a_block_is_closed_by_its_fence_alone(text: str) -> None:
     first, *lines = fenced(text, "sh").split("\n")

@@ -7,7 +7,7 @@ from math import cos, pi
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archspec.errors import FileError
@@ -70,7 +70,7 @@ def test_what_is_no_number_is_passed_over(tmp_path: Path) -> None:
     assert told(kept.validation) == [(100, 0.25)]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(
     records=st.lists(
         st.one_of(

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archspec.errors import FileError
@@ -126,7 +126,7 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
         refused(tmp_path / name)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(place=st.floats(0, 0.999), byte=st.integers(0, 255))
 def test_a_changed_byte_is_a_diagnostic_or_another_value(tmp_path: Path, place: float, byte: int) -> None:
     path = put(tmp_path / "run", told(), result())

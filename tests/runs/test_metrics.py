@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archspec.errors import FileError
@@ -19,7 +19,7 @@ from archspec.runs.metrics import Metrics, read
 if TYPE_CHECKING:
     from pathlib import Path
 
-FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(max_examples=60)
 VALUES = st.recursive(
     st.none()
     | st.booleans()

@@ -374,7 +374,7 @@ def place(text: str, offsets: tuple[int, int]) -> Span:
     return Span("f", *ends[0], *ends[1])
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.dictionaries(NAMES, VALUES, max_size=4), st.randoms(use_true_random=False))
 def test_every_key_and_value_of_random_files_is_found(data: dict[str, Any], random: Random) -> None:
     writer = Writer(random)

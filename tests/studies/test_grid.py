@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archspec.recipes.load import load_recipe, recipe_names
@@ -62,7 +62,7 @@ def _products(lists: list[list[str]]) -> list[list[str]]:
     return out
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(studies())
 def test_a_grid_holds_every_combination_once_and_the_list_behind_it(study: Study) -> None:
     found = combinations(study)
@@ -75,7 +75,7 @@ def test_a_grid_holds_every_combination_once_and_the_list_behind_it(study: Study
         assert each.spec.text == "base"
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(studies())
 def test_later_layers_win_and_all_settings_are_kept_in_order(study: Study) -> None:
     budget = study.budgets["small"]
@@ -92,7 +92,7 @@ def test_later_layers_win_and_all_settings_are_kept_in_order(study: Study) -> No
             assert each.recipe.text == (budget.recipe or was.recipe.text)
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(studies())
 def test_a_study_without_contradictions_has_a_folder_for_each_run(study: Study) -> None:
     found = [each.slug for each in combinations(study)]
@@ -100,7 +100,7 @@ def test_a_study_without_contradictions_has_a_folder_for_each_run(study: Study) 
         assert len(set(found)) == len(found) > 0
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(st.from_regex(r"^[A-Za-z0-9](?:[A-Za-z0-9 .,+()/=_-]{0,62}[A-Za-z0-9)+])?\Z", fullmatch=True))
 def test_a_folder_is_named_by_plain_characters(label: str) -> None:
     name = slug(label)
@@ -111,7 +111,7 @@ def test_a_folder_is_named_by_plain_characters(label: str) -> None:
     assert slug(name) == name
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(st.sampled_from(recipe_names()), st.integers(1, 400), st.sampled_from(["epoch", "iteration"]))
 def test_a_cut_schedule_is_a_schedule_of_that_length(name: str, total: int, unit: str) -> None:
     length = Length(total, unit)  # type: ignore[arg-type]

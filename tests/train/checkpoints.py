@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from torch import Tensor
 
 from archspec.train.checkpoint import Snapshot, newest
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(max_examples=60)
 
 
 def snapshot(step: int, size: int = 50, **state: Any) -> Snapshot:

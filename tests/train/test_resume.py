@@ -114,7 +114,8 @@ def test_a_run_that_goes_on_by_other_means_is_told_so(tmp_path: Path, two_thread
     torch.set_num_threads(1)
     assert remarks(job(tmp_path, channels_last=False, workers=2)) == (
         "going on from step-00000005",
-        "may not be the bits of a run in one go: so far computed with threads 2 (now 1), channels_last True (now False)",
+        "may not be the bits of a run in one go: so far computed with threads 2 (now 1), "
+        "channels_last True (now False)",
     )
 
 

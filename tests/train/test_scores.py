@@ -30,7 +30,7 @@ def by_hand(scores: Tensor, labels: Tensor) -> tuple[list[list[int]], list[int]]
     return confusion, among
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     classes=st.integers(1, 12),
     images=st.integers(1, 40),

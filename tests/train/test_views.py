@@ -117,7 +117,7 @@ def test_crops_are_taken_at_every_scale() -> None:
     assert all(torch.equal(look, crop) for look, crop in zip(looks, wanted, strict=True))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     height=st.integers(6, 15),
     width=st.integers(6, 15),

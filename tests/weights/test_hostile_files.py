@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archspec.errors import FileError
@@ -246,7 +246,7 @@ def sound(kind: str) -> bytes:
 
 
 KINDS = ["safetensors", "zip", "zip without checksums", "legacy"]
-FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(max_examples=150)
 
 
 def read_or_refused(path: Path, content: bytes) -> dict[str, np.ndarray]:
