@@ -5,10 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from archspec.architecture import Architecture, compiled
+from archspec.errors import FileError
+from archspec.lift.onnx_graph import lift_onnx
+from archspec.spec.documents import parse
+from archspec.spec.load import resolve
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from archspec.lift.lifted import Lifted
 
 
 class Graph:
@@ -120,3 +129,38 @@ stride = 2
 [head]
 layers = [{ pool = "average" }, { linear = 10 }]
 """
+
+
+def spec(text: str = SMALL, *changes: tuple[str, str]) -> Architecture:
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    return compiled(resolve(parse(text.encode(), "small.toml", None)))
+
+
+def lifted(folder: Path, graph: Graph, output: str, rank: int = 2, **said: Any) -> Lifted:
+    return lift_onnx(graph.save(folder, output, rank), **said)
+
+
+def refused(folder: Path, graph: Graph, output: str, rank: int = 2) -> str:
+    with pytest.raises(FileError) as error:
+        lift_onnx(graph.save(folder, output, rank))
+    assert [each.code for each in error.value.diagnostics] == ["AS512"]
+    return error.value.diagnostics[0].message
+
+
+def keras(graph: Graph) -> str:
+    """As tf2onnx writes Keras: NHWC in, Pad before the window, biases by Add, Transposes between."""
+    x = graph.node("Pad", "x", graph.ints(0, 3, 3, 0, 0, 3, 3, 0))
+    x = graph.node("Transpose", x, perm=[0, 3, 1, 2])
+    x = graph.node("Conv", x, graph.tensor(16, 3, 7, 7), strides=[2, 2], auto_pad="VALID")
+    x = graph.node("Relu", graph.node("Add", x, graph.tensor(1, 16, 1, 1)))
+    x = graph.node("Transpose", x, perm=[0, 2, 3, 1])
+    x = graph.node("Pad", x, graph.ints(0, 1, 1, 0, 0, 1, 1, 0))
+    x = graph.node("Transpose", x, perm=[0, 3, 1, 2])
+    x = graph.node("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2])
+    inner = graph.node("Relu", graph.conv(x, 16, 16, bias=True, auto_pad="SAME_UPPER"))
+    x = graph.node("Relu", graph.node("Sum", graph.conv(inner, 16, 16, bias=True), x))
+    x = graph.node("ReduceMean", graph.node("Transpose", x, perm=[0, 2, 3, 1]), axes=[1, 2], keepdims=0)
+    x = graph.node("Add", graph.node("MatMul", x, graph.tensor(16, 10)), graph.tensor(10))
+    return graph.node("Softmax", x)

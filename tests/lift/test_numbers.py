@@ -19,9 +19,8 @@ from archspec.lift.onnx_nodes import Reader
 from archspec.lift.onnx_rules import RULES
 from archspec.lift.onnx_values import Value
 from archspec.passes.flatten import flatten
-from tests.lift.graphs import Graph
+from tests.lift.graphs import Graph, keras
 from tests.lift.test_foreign_models import nsfw
-from tests.lift.test_graphs import _keras
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,7 +91,7 @@ def test_a_graph_of_keras_and_its_lifted_spec_give_the_same(tmp_path: Path) -> N
     graph.tensor = lambda *shape, fill=0.1: graph.hold(  # type: ignore[method-assign]
         random.standard_normal(shape, dtype=np.float32) * 0.2
     )
-    path = graph.save(tmp_path, _keras(graph))
+    path = graph.save(tmp_path, keras(graph))
     assert agree(path, (3, 64, 64, 3)) < 1e-5
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cli.running import Result, cli
-from tests.runs.test_card import put, result, told
+from tests.runs.told import put, result, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable

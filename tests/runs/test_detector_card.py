@@ -20,8 +20,8 @@ from archspec.recipes.load import load_recipe
 from archspec.runs.card import DetectorCard, card, write_card
 from archspec.runs.detectors import paper, shipped_detector
 from archspec.runs.folder import read_run
-from tests.runs.test_card import departures, put, readings
-from tests.runs.test_card import told as told_of_network
+from tests.runs.told import departures, put, readings
+from tests.runs.told import told as told_of_network
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from archspec.errors import FileError
 from archspec.runs.folder import MAX_BYTES, RESULT, RUN, read_run
-from tests.runs.test_card import put, result, told
+from tests.runs.told import put, result, told
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,8 +12,8 @@ import tomli_w
 
 from archspec.detection.load import detector_names, load_detector
 from archspec.runs.detectors import _IMPLIED, shipped_detector
-from tests.runs.test_card import departures
 from tests.runs.test_detector_card import made, result, told
+from tests.runs.told import departures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
