@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 from archspec.data.order import Use, noise, order
@@ -36,6 +37,11 @@ class Images:
         """(C, H, W)."""
         channels, height, width = self.pixels.shape[1:]
         return channels, height, width
+
+    @property
+    def answers(self) -> tuple[NDArray[Any], ...]:
+        """What is to be learnt of them."""
+        return (self.labels.numpy(),)
 
     def part(self, indices: slice | Indices) -> Images:
         """Some of the images; a slice copies nothing."""
@@ -101,6 +107,12 @@ class Files:
     def __len__(self) -> int:
         return len(self.paths)
 
+    @property
+    def answers(self) -> tuple[NDArray[Any], ...]:
+        """What is to be learnt of them, and their names below the folder."""
+        chosen = () if self.paths.chosen is None else (self.paths.chosen,)
+        return (self.labels.numpy(), self.paths.ends, self.paths.text, *chosen)
+
     def decode(self, place: int) -> Tensor:
         """A picture as uint8 (C, H, W). Raises `FileError`: AS532."""
         import torch
@@ -148,6 +160,14 @@ class Parted(Protocol):
 
 
 S = TypeVar("S", bound=Parted)
+
+
+def labelling(train: Any) -> str:
+    """SHA-256 of a set's classes and answers: it tells two folders of as many images apart, without a look at one."""
+    digest = sha256("\0".join(train.classes).encode("utf-8", "surrogateescape"))
+    for column in train.answers:
+        digest.update(column.tobytes())
+    return digest.hexdigest()
 
 
 def held_out(splits: S, count: int, which: Which = "last") -> S:

@@ -13,6 +13,7 @@ import torch
 
 from archspec.data.order import Plan
 from archspec.data.prepare import Placement
+from archspec.data.sets import labelling
 from archspec.errors import file_error
 from archspec.runs.metrics import Metrics, read
 from archspec.train.checkpoint import CHECKPOINTS, Snapshot, keep, newest, of_step, save
@@ -115,6 +116,7 @@ class _Run:
         self.trainer = Trainer(job.task, terms, len(self.feeds.train))
         self.checkpoints = job.folder / CHECKPOINTS
         self.record = run_record(job, self.feeds.record)
+        self.labels = labelling(job.task.splits.train)
         self.metrics: Metrics | None = None
         self.began, self.asked_to_stop = time.monotonic(), False
         self.stored: Progress | None = None
@@ -263,7 +265,8 @@ class _Run:
         task = self.job.task
         told = {"function": task.digest, "recipe": task.recipe.digest, "seed": self.job.terms.seed}
         begun = None if task.start is None else task.start["sha256"]
-        return {**told, "data": task.data, "images": len(self.feeds.train), "weights": begun}
+        images = {"data": task.data, "images": len(self.feeds.train), "labels": self.labels}
+        return {**told, **images, "weights": begun}
 
     def resume(self) -> tuple[str, ...]:
         """Goes back to the newest checkpoint that verifies, if there is one; says what was passed over."""
@@ -285,7 +288,7 @@ class _Run:
         kept, own = snapshot.state["run"], self.identity()
         differing = [name for name, value in own.items() if kept.get(name) != value]
         if differing:
-            message = f"the run in this folder has another {', '.join(differing)}"
+            message = f"the run in this folder differs in {', '.join(differing)}"
             raise file_error(path, "AS554", message, hint="name another folder with --out")
         trainer = self.trainer
         for name, target in trainer.network.state_dict().items():

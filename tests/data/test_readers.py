@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import pickle
+import shutil
 import sys
 import warnings
 from dataclasses import replace
@@ -16,7 +17,7 @@ import torch
 from torchvision.datasets import CIFAR10, MNIST, FashionMNIST
 
 from archspec.data import cifar, digits, find, idx, imagenet, synthetic
-from archspec.data.sets import Files, Images, Paths, Splits, held_out, stratified
+from archspec.data.sets import Files, Images, Paths, Splits, held_out, labelling, stratified
 from archspec.errors import FileError
 from tests.data.making import (
     SMALL10,
@@ -216,6 +217,17 @@ def test_a_folder_of_classes_is_split_the_same_way_every_time(tmp_path: Path) ->
     names = [[part.paths[place] for place in range(len(part))] for part in (one.train, one.test)]
     assert names[1] == [two.test.paths[place] for place in range(6)]
     assert len(set(names[0] + names[1])) == 30
+
+
+def test_folders_of_as_many_pictures_are_told_apart_and_one_that_was_moved_is_not(tmp_path: Path) -> None:
+    kinds = {"one": ("ant", "bee"), "other classes": ("ant", "cat"), "other names": ("ant", "bee")}
+    for folder, names in kinds.items():
+        classes_of(tmp_path / folder, names, 10)
+    (tmp_path / "other names" / "bee" / "bee_3.png").rename(tmp_path / "other names" / "bee" / "wasp.png")
+    shutil.copytree(tmp_path / "one", tmp_path / "moved")
+    told = {each.name: labelling(find.find("folder", each).read().train) for each in tmp_path.iterdir()}
+    assert told["one"] == told["moved"]
+    assert len(set(told.values())) == 3
 
 
 def test_pictures_are_decoded_upright_in_the_channels_asked_for(tmp_path: Path) -> None:

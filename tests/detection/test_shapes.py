@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from archspec.data.sets import labelling
 from archspec.detection.scenes.annotations import Annotated, Objects
 from archspec.detection.scenes.shapes import CLASSES, SEEN, make, painted, scenes
 from archspec.detection.scenes.views import (
@@ -87,6 +88,11 @@ def test_training_and_test_pictures_differ_and_their_numbers_are_as_asked() -> N
     assert splits.train.classes == ("circle", "square", "triangle")
     assert set(splits.train.image_ids).isdisjoint(splits.test.image_ids)
     assert splits.train[0].decoded().size == (96, 64)
+
+
+def test_sets_of_as_many_pictures_are_told_apart() -> None:
+    one, same, other = (make(train=5, test=3, seed=seed).train for seed in (0, 0, 1))
+    assert labelling(one) == labelling(same) != labelling(other)
 
 
 @pytest.mark.parametrize(

@@ -135,13 +135,14 @@ def test_a_run_of_something_else_does_not_go_on(whole: Path) -> None:
     refused: dict[str, dict[str, Any]] = {
         "seed": {"seed": 1},
         "data": {"splits": other},
-        "images": {"splits": make((1, 8, 8), 10, train=80, test=20)},
+        "images, labels": {"splits": make((1, 8, 8), 10, train=80, test=20)},
+        "labels": {"splits": replace(same, train=replace(same.train, labels=same.train.labels.flip(0)))},
     }
     before = {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()}
     for what, more in refused.items():
-        with pytest.raises(FileError, match=f"AS554 the run in this folder has another {what}"):
+        with pytest.raises(FileError, match=f"AS554 the run in this folder differs in {what}$"):
             run(job(whole, **more))
-    with pytest.raises(FileError, match="AS554 the run in this folder has another recipe"):
+    with pytest.raises(FileError, match="AS554 the run in this folder differs in recipe"):
         run(job(whole, "optimiser.lr=0.2"))
     assert {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()} == before
 

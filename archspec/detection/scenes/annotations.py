@@ -151,6 +151,11 @@ class Scenes:
     def __len__(self) -> int:
         return len(self.image_ids)
 
+    @property
+    def answers(self) -> tuple[NDArray[Any], ...]:
+        """What is to be found in them."""
+        return (self.sizes, self.ends, self.objects.labels, self.objects.boxes)
+
     def __iter__(self) -> Iterator[Annotated]:
         return (self[place] for place in range(len(self)))
 
