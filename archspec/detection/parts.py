@@ -73,7 +73,10 @@ def divided(architecture: Architecture, cut: str, cells: int) -> Parts:
     stages = [stage.name for stage in architecture.declared.spec.stages]
     if cut not in stages:
         message = f'no stage of {architecture.name} is called "{cut}"'
-        raise _refused(message, did_you_mean(cut, stages))
+        # of a stem and a head, too, whose names are no slips
+        own = cut in {leaf.node.row for leaf in leaves}
+        hint = f"it is cut behind a stage: {', '.join(stages)}" if own else did_you_mean(cut, stages)
+        raise _refused(message, hint)
     start = 1 + max(place for place, leaf in enumerate(leaves) if leaf.node.row == cut)
     end = start
     while end and isinstance(leaves[end - 1].node.body, _POOLS):

@@ -140,7 +140,7 @@ def test_a_backbone_lies_beside_the_detector_and_not_elsewhere(tmp_path: Path) -
     [
         ('cutt = "conv4_x"', "AS101", "cutt", '"cut"'),
         ('cut = "conv4"', "AS571", 'called "conv4"', '"conv4_x"'),
-        ('cut = "conv1"', "AS571", 'called "conv1"', ""),
+        ('cut = "conv1"', "AS571", 'called "conv1"', "behind a stage: conv2_x"),
         ('backbone = "resnet5"', "AS571", 'called "resnet5"', '"resnet50"'),
         ('backbone = "/etc/passwd"', "AS571", "names no spec", ""),
         ('backbone = "Resnet50"', "AS571", "no spec that ships", '"resnet50"'),
