@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from archspec.detection.modules import RegionDetector
     from archspec.detection.scenes.annotations import Scenes, Splits
     from archspec.recipes.load import LoadedRecipe
+    from archspec.train.loop import Terms
     from archspec.train.task import Forward
     from archspec.train.topology import Topology
     from archspec.weights.files import Weights
@@ -111,6 +112,9 @@ class Detection(Task):
         if self.weights is None or provenance.DETECTOR not in self.weights.metadata:
             return detector(self.loaded, self.weights)
         return _continued(self.loaded, self.weights)
+
+    def check(self, terms: Terms, images: int) -> None:
+        """Nothing: batch normalisation is frozen, or it sees maps and the regions of all images."""
 
     def loss(self, forward: Forward, part: Batch) -> Loss:
         """The four losses added up, as the mean over a part's pictures."""

@@ -16,6 +16,7 @@ from archspec.train.evaluate import evaluate
 from archspec.train.record import data_record, spec_record, weights_stamp
 from archspec.train.scores import Tally, Untestable
 from archspec.train.task import TRAIN_ERROR, Loss, Prepared, Task, Tested
+from archspec.train.together import refuse_single_values
 from archspec.weights.match import load_into, matched
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from archspec.data.prepare import Placement
     from archspec.data.sets import Splits
     from archspec.recipes.load import LoadedRecipe
+    from archspec.train.loop import Terms
     from archspec.train.task import Forward
     from archspec.train.topology import Topology
     from archspec.weights.files import Weights
@@ -81,6 +83,10 @@ class Classification(Task):
         if self.weights is not None:
             load_into(network, matched(self.architecture, self.weights))
         return network
+
+    def check(self, terms: Terms, images: int) -> None:
+        """Raises `FileError` where batch normalisation would have a single value of a channel."""
+        refuse_single_values(self.architecture, self.recipe.recipe, terms, images)
 
     def loss(self, forward: Forward, part: Batch) -> Loss:
         """Cross entropy, and how many images are told wrongly."""

@@ -20,6 +20,7 @@ from archspec.errors import FileError
 from archspec.preprocessing import Preprocessing
 from archspec.runs.folder import read_run
 from archspec.train.contenders import DATA, NORMALISER, RECIPE
+from archspec.train.together import normalised_together
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +48,7 @@ def run_record(job: Job, of_task: Mapping[str, Any]) -> dict[str, Any]:
         "recipe": {"name": recipe.name, "digest": recipe.digest, "text": recipe.text()},
         "seed": terms.seed,
         "terms": _terms(terms, job.workers),
-        "batch_norm_images": normalised_together(job),
+        "batch_norm_images": normalised_together(recipe.recipe, terms),
         "versions": {
             "archspec": version("archspec-nn"),
             "python": platform.python_version(),
@@ -102,13 +103,6 @@ def data_record(splits: Parted, place: str) -> dict[str, Any]:
         "shape": list(train.shape) if isinstance(train, Images) else None,
         "classes": len(train.classes),
     }
-
-
-def normalised_together(job: Job) -> int:
-    """How many images' statistics one BN layer computes together."""
-    terms, recipe = job.terms, job.task.recipe.recipe
-    part = -(-recipe.data.batch // recipe.train.accumulate)
-    return part if terms.sync_bn else -(-part // terms.topology.ranks)
 
 
 def _terms(terms: Terms, workers: int) -> dict[str, Any]:

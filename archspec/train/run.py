@@ -112,6 +112,7 @@ class _Run:
         self.job, self.watchers, self.topology = job, watchers, terms.topology
         placement = Placement(terms.device, terms.channels_last, job.workers)
         self.feeds = job.task.prepare(Plan.of(job.task.recipe.recipe.data, terms.seed), placement)
+        job.task.check(terms, len(self.feeds.train))
         torch.manual_seed(terms.seed)
         self.trainer = Trainer(job.task, terms, len(self.feeds.train))
         self.checkpoints = job.folder / CHECKPOINTS

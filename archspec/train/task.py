@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from archspec.data.order import Plan
     from archspec.data.prepare import Placement
     from archspec.recipes.load import LoadedRecipe
+    from archspec.train.loop import Terms
     from archspec.train.topology import Topology
     from archspec.weights.files import Weights
 
@@ -105,6 +106,9 @@ class Task(Protocol):
 
     def network(self) -> nn.Module:
         """A new one, filled from torch's global generator, or from the weights to start from. Raises `FileError`."""
+
+    def check(self, terms: Terms, images: int) -> None:
+        """Raises `FileError` where an epoch of so many images cannot be computed so."""
 
     def loss(self, forward: Forward, part: Batch) -> Loss:
         """Of a part of a batch, which may have no images: then the loss is 0, and all gradients are."""
