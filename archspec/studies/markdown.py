@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from archspec.runs.markdown import escaped, fenced
+from archspec.studies.results import RULE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,7 +41,7 @@ def _parts(report: Report) -> Iterator[str]:
         yield "## What was to be seen"
         rows = [(each.claim.says, each.verdict, each.found) for each in report.claims]
         yield _table(("claim", "it", "found"), rows)
-        yield _RULE
+        yield RULE
     for picture in report.pictures:
         yield f"## {escaped(picture.title)}"
         yield f"![{escaped(picture.words)}]({picture.file})" if picture.file else escaped(picture.words)
@@ -59,12 +60,6 @@ def _parts(report: Report) -> Iterator[str]:
     yield fenced(report.command, "sh")
     yield "Each run by itself:"
     yield fenced(report.commands, "sh")
-
-
-_RULE = (
-    "An error lies above another where the mean over the seeds does, by more than twice the standard error of the "
-    "difference; with single seeds, by anything. What lies within that is not shown."
-)
 
 
 def _shown(table: Shown) -> Iterator[str]:

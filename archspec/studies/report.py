@@ -14,7 +14,7 @@ from archspec.errors import file_error
 from archspec.runs.card import command_line
 from archspec.runs.deviations import in_paper, paper_recipe, protocol_of
 from archspec.studies.pictures import pictures
-from archspec.studies.results import held, outcomes
+from archspec.studies.results import RULE, held, outcomes
 from archspec.studies.tables import Shown, shown
 from archspec.weights.safetensors import staged
 
@@ -62,7 +62,7 @@ def write_report(plan: Plan, out: Path) -> tuple[Path, ...]:
 
     made = report(plan, out)
     texts = {
-        HTML: _environment().get_template("report.html.j2").render(report=made),
+        HTML: _environment().get_template("report.html.j2").render(report=made, rule=RULE),
         MARKDOWN: markdown(made),
     }
     for name, text in texts.items():

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from archspec.studies.plan import Plan, Planned
     from archspec.studies.state import State
 
-Verdict = Literal["holds", "does not hold", "is not shown", "is not known"]
+Verdict = Literal["holds", "does not hold", "is not shown", "is not refuted", "is not known"]
 SURE = 2.0
 """Standard errors of a difference, beyond which a mean lies above another."""
 
@@ -56,6 +56,13 @@ class Outcome:
     def departs(self) -> bool:
         """Whether it was run in another way than the paper says."""
         return self.card is not None and any(not each.open for each in self.card.deviations)
+
+
+RULE = (
+    "An error lies above another where the mean over the seeds does, by more than twice the standard error of the "
+    "difference; with single seeds, by anything. A smaller difference is not shown, and that there is none is not "
+    "refuted by it."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +106,7 @@ def _held(plan: Plan, claim: Claim, one: Outcome, other: Outcome) -> Held:
         return Held(claim, "is not known", _why_unknown([one, other], claim.of))
     difference = fmean(here) - fmean(there)
     error = _standard_error(here, there)
-    above, below = difference > SURE * error, -difference > SURE * error
-    verdict = _verdict(claim.relation, above=above, below=below)
+    verdict = _verdict(claim.relation, difference, SURE * error)
     words = (
         f"{one.run.label} {said(here)}, {other.run.label} {said(there)}: "
         f"{abs(100 * difference):.2f} points {'higher' if difference > 0 else 'lower'}"
@@ -116,13 +122,12 @@ def _held(plan: Plan, claim: Claim, one: Outcome, other: Outcome) -> Held:
     return Held(claim, verdict, words)
 
 
-def _verdict(relation: str, *, above: bool, below: bool) -> Verdict:
-    """What lies within chance neither shows a difference nor its opposite."""
+def _verdict(relation: str, difference: float, chance: float) -> Verdict:
+    """What lies within chance shows no difference, and does not refute that there is none."""
+    towards = difference if relation.endswith("above") else -difference
     if relation.startswith("not "):
-        return "does not hold" if (above if relation == "not above" else below) else "holds"
-    if above or below:
-        return "holds" if above == (relation == "above") else "does not hold"
-    return "is not shown"
+        return "holds" if towards <= 0 else "does not hold" if towards > chance else "is not refuted"
+    return "holds" if towards > chance else "does not hold" if -towards > chance else "is not shown"
 
 
 def said(values: Sequence[float]) -> str:

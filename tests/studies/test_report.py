@@ -147,7 +147,13 @@ def test_it_says_what_is_missing(tmp_path: Path) -> None:
         ("below", (0.02, 0.03), (0.10, 0.11), "holds"),
         ("below", (0.10, 0.11), (0.02, 0.03), "does not hold"),
         ("above", (0.10, 0.20), (0.09, 0.19), "is not shown"),
+        ("below", (0.09, 0.19), (0.10, 0.20), "is not shown"),
+        ("below", (0.05, 0.05), (0.05, 0.05), "is not shown"),
         ("not above", (0.0, 0.0), (0.0, 0.0), "holds"),
+        ("not above", (0.10, 0.20), (0.09, 0.19), "is not refuted"),
+        ("not above", (0.09, 0.19), (0.10, 0.20), "holds"),
+        ("not below", (0.09, 0.19), (0.10, 0.20), "is not refuted"),
+        ("not below", (0.02, 0.03), (0.10, 0.11), "does not hold"),
     ],
 )
 def test_a_claim_is_held_against_the_spread_of_the_seeds(
