@@ -381,7 +381,7 @@ def test_an_interrupt_leaves_nothing(delay: float, bare: Path) -> None:
             time.sleep(0.01)
         time.sleep(delay)  # what the proof needs is still being imported then
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=120)
     # Python ends by the signal itself where it came while text was being run, as dataclasses do: 130 to a shell
     assert process.returncode in (130, -signal.SIGINT)
     assert (out, err) == (b"", b"")

@@ -314,7 +314,7 @@ def test_an_interrupt_leaves_nothing(bare: Path) -> None:
         f"sys.argv = {['archspec', *IMPORT, '-o', 'w.safetensors']!r}; import archspec_cli; archspec_cli.main()"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=bare, capture_output=True, check=False, timeout=60
+        [sys.executable, "-c", code], cwd=bare, capture_output=True, check=False, timeout=120
     )
     assert done.returncode in (130, -signal.SIGINT)
     assert (done.stdout, done.stderr) == (b"", b"")

@@ -101,7 +101,7 @@ def test_workers_outlive_a_signal_to_all_processes(files: Files) -> None:
     assert all(torch.equal(one, other) for one, other in zip(made, expected, strict=True))
     assert worker.is_alive()
     del feed, batches
-    worker.join(10)
+    worker.join(60)
     assert worker.exitcode == 0
 
 
@@ -124,7 +124,7 @@ sys.exit(75)
 def test_a_process_that_ends_amid_an_epoch_ends_at_once(tmp_path: Path) -> None:
     classes_of(tmp_path, ("a", "b"), 10)
     command = [sys.executable, "-c", ABANDONED, str(tmp_path)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (ended.returncode, ended.stderr) == (75, "")
 
 
