@@ -156,5 +156,9 @@ def pieces(
     """A rank's pieces of consecutive batches; pieces of one batch differ by at most one image."""
     for step in range(start, steps(len(whole), batch, last)):
         together = whole[step * batch : (step + 1) * batch]
-        first, end = (len(together) * each // ranks for each in (rank, rank + 1))
-        yield together[first:end]
+        yield together[piece(len(together), rank, ranks)]
+
+
+def piece(n: int, rank: int, ranks: int) -> slice:
+    """A rank's places in a batch of n images."""
+    return slice(n * rank // ranks, n * (rank + 1) // ranks)

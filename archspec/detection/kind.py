@@ -1,4 +1,4 @@
-"""Whether a file declares a detector. Asked of every spec that is named, so it starts and reads as little as it can."""
+"""Whether a file declares a detector, or holds one. Asked of all that is named, so it reads as little as it can."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archspec.errors import SpecError
+from archspec.provenance import DETECTOR
 from archspec.spec import documents
 from archspec.spec.library import find_spec
 
@@ -45,3 +46,10 @@ def declares_detector(document: Document, *, allow_outside: bool = False) -> boo
 
 _SHARED = frozenset({"format", "name", "about", "source", "says"})
 """Words that networks and detectors both may have."""
+
+
+def holds_detector(file: Path) -> bool:
+    """Whether a weights file says that it is a detector's. Raises `FileError` for a file that cannot be read at all."""
+    from archspec.weights.files import said_by
+
+    return DETECTOR in said_by(file)

@@ -63,13 +63,6 @@ def recalled(weights: Weights) -> LoadedDetector | None:
     return loaded
 
 
-def holds_detector(file: Path) -> bool:
-    """Whether a weights file says that it is a detector's. Raises `FileError` for a file that cannot be read at all."""
-    from archspec.weights.files import said_by
-
-    return DETECTOR in said_by(file)
-
-
 def opened(path: Path, say: Say = silent) -> tuple[LoadedDetector, Weights]:
     """A detector from a run's folder, one of its checkpoints or a weights file. Raises `FileError`."""
     from archspec.train.checkpoint import model_weights

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from archspec.detection import keys
-from archspec.detection.stored import holds_detector, recalled
+from archspec.detection.kind import holds_detector
+from archspec.detection.stored import recalled
 from archspec.errors import FileError
 from archspec.weights.files import read_weights
 from archspec.weights.match import fitting

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 Verdict = Literal["holds", "does not hold", "is not shown", "is not refuted", "is not known"]
 SURE = 2.0
 """Standard errors of a difference, beyond which a mean lies above another."""
+RULE = (
+    "An error lies above another where the mean over the seeds does, by more than twice the standard error of the "
+    "difference; with single seeds, by anything. A smaller difference is not shown, and that there is none is not "
+    "refuted by it."
+)
+"""The same in words, with what is found where that is not so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +62,6 @@ class Outcome:
     def departs(self) -> bool:
         """Whether it was run in another way than the paper says."""
         return self.card is not None and any(not each.open for each in self.card.deviations)
-
-
-RULE = (
-    "An error lies above another where the mean over the seeds does, by more than twice the standard error of the "
-    "difference; with single seeds, by anything. A smaller difference is not shown, and that there is none is not "
-    "refuted by it."
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from archspec.train.memory import TooLarge, largest_fitting
 from archspec.train.optimiser import make_optimiser
 from archspec.train.parallel import replicated, sharded, synchronised, unsummed
 from archspec.train.task import TRAIN_ERROR as WRONG
+from archspec.train.together import part_sizes
 from archspec.train.topology import Topology
 
 if TYPE_CHECKING:
@@ -328,8 +329,8 @@ def _placed(network: nn.Module, terms: Terms) -> tuple[nn.Module, Forward]:
 
 def _parts(batch: Batch, count: int) -> Iterator[Batch]:
     """As many for all ranks, some of them empty, since a part may be where ranks meet."""
-    images, start = len(batch.labels), 0
-    for place in range(count):
-        end = start + images // count + (place < images % count)
+    start = 0
+    for images in part_sizes(len(batch.labels), count):
+        end = start + images
         yield Batch(batch.images[start:end], batch.labels[start:end], batch.whole)
         start = end

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING
 
-from archspec.data.order import sizes
+from archspec.data.order import piece, sizes
 from archspec.errors import file_error
 from archspec.ir.ops import BatchNorm2d
 from archspec.ir.walk import Visit, Walk
@@ -22,11 +22,16 @@ def normalised_together(recipe: Recipe, terms: Terms) -> int:
     return part if terms.sync_bn else -(-part // terms.topology.ranks)
 
 
+def part_sizes(images: int, count: int) -> list[int]:
+    """How many images each part of a rank's piece has, for gradients that are accumulated."""
+    return [images // count + (place < images % count) for place in range(count)]
+
+
 def fewest_together(recipe: Recipe, terms: Terms, whole: int) -> int:
     """Of a batch of `whole` images, which may be an epoch's last: those of its smallest part that is not empty."""
     ranks, parts = terms.topology.ranks, recipe.train.accumulate
-    pieces = [whole * (rank + 1) // ranks - whole * rank // ranks for rank in range(ranks)]
-    split = [[piece // parts + (part < piece % parts) for part in range(parts)] for piece in pieces]
+    own = [len(range(whole)[piece(whole, rank, ranks)]) for rank in range(ranks)]
+    split = [part_sizes(images, parts) for images in own]
     met = (
         [sum(each) for each in zip(*split, strict=True)]
         if terms.sync_bn

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
     from archspec.data.find import Source
     from archspec.detection.load import LoadedDetector
+    from archspec.spec.documents import Document
     from archspec.train.contenders import Contender
+
+    Limits = tuple[int | None, int | None, int | None]
+    """Of parameters, activations and layers; None is the usual one."""
 
 
 def load(
@@ -28,8 +32,8 @@ def load(
     max_layers: int | None = None,
 ) -> Architecture:
     """The architecture a command works on."""
-    budget = _budget(Budget(), max_params, max_activations, max_layers)
-    return compiled(resolve(opened(spec), settings=changes or (), allow_outside=allow_outside), budget)
+    asked = max_params, max_activations, max_layers
+    return _network(opened(spec), changes, asked, allow_outside=allow_outside)
 
 
 def load_any(
@@ -45,16 +49,23 @@ def load_any(
     asked = max_params, max_activations, max_layers
     document = opened(spec)
     if not declares_detector(document, allow_outside=allow_outside):
-        declared = resolve(document, settings=changes or (), allow_outside=allow_outside)
-        return compiled(declared, _budget(Budget(), *asked))
+        return _network(document, changes, asked, allow_outside=allow_outside)
     from archspec.detection.load import BUDGET, resolve_detector
 
-    budget = _budget(BUDGET, *asked) if any(asked) else None
+    budget = _budget(BUDGET, asked) if any(asked) else None
     return resolve_detector(document, changes or (), budget=budget, allow_outside=allow_outside)
 
 
-def _budget(usual: Budget, params: int | None, activations: int | None, layers: int | None) -> Budget:
+def _network(
+    document: Document, changes: list[str] | None, asked: Limits, *, allow_outside: bool
+) -> Architecture:
+    declared = resolve(document, settings=changes or (), allow_outside=allow_outside)
+    return compiled(declared, _budget(Budget(), asked))
+
+
+def _budget(usual: Budget, asked: Limits) -> Budget:
     """The usual one, but for what is asked for."""
+    params, activations, layers = asked
     return Budget(params or usual.params, activations or usual.activations, layers or usual.layers)
 
 

@@ -53,7 +53,7 @@ def run(
     as_json: bool = False,
 ) -> None:
     sides = _sides(sizes)
-    from archspec.detection.stored import holds_detector
+    from archspec.detection.kind import holds_detector
     from archspec.train.checkpoint import model_weights
 
     # once: a run's checkpoint is verified whole

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from archspec import provenance
 from archspec.detection import keys, stored
-from archspec.detection.kind import is_detector
+from archspec.detection.kind import holds_detector, is_detector
 from archspec.detection.load import load_detector
 from archspec.detection.onnx.export import IMAGE, Order, export, metadata
 from archspec.lift.files import is_weights
@@ -32,7 +32,7 @@ def detects(spec: str, *, allow_outside: bool) -> bool:
     """Whether a detector is named, or weights of one: a file, a checkpoint, a run's folder."""
     path = _weights_of(Path(spec))
     if is_weights(path):
-        return stored.holds_detector(path)
+        return holds_detector(path)
     return is_detector(spec, allow_outside=allow_outside)
 
 

@@ -91,7 +91,7 @@ def _detector(model: str, *, allow_outside: bool) -> Path | None:
     """The weights file of a detector, or of its run; None for a network."""
     path, kind = Path(model), Path(model).suffix.lower()
     if path.is_dir() or kind == ".safetensors":
-        from archspec.detection.stored import holds_detector
+        from archspec.detection.kind import holds_detector
         from archspec.train.checkpoint import model_weights
 
         file = model_weights(path, say)

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from archspec.detection.verify import verify_stored
 from archspec.errors import FileError, did_you_mean
 from archspec.ir.operation import dims
 from archspec.provenance import FUNCTION, LABELS, LICENSE, ORIGIN, PREPROCESSING, TENSORS, recalled
@@ -319,6 +318,8 @@ def run_verify(
     architecture = load(spec, changes, allow_outside=allow_outside) if spec else None
     if against:
         say(f"running the weights' spec and {against} on the same images")
+    from archspec.detection.verify import verify_stored  # only this command needs it
+
     try:
         of_detector = None if architecture or against else verify_stored(file)
         checks = of_detector or verify_weights(file, architecture, against)
